@@ -8,7 +8,7 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['SPEAKERS', 'RESULTS', 'FORMATS', 'json_text', 'arguments_text', 'short_hash', 'Call', 'Calls', 'Function', 'ToolCall',
            'ChatMessage', 'parts', 'result_content', 'failed', 'MessageConverter', 'Context', 'Format', 'format',
-           'load_formats', 'named_format', 'detect']
+           'load_formats', 'record_members', 'named_format', 'detect']
 
 # %% ../nbs/02_convert.ipynb #834c3d29
 import ast
@@ -314,7 +314,7 @@ class Context:
         "Twelve digits that stand for this record in ids: a hash of its id or, if it has none, of its bytes"
         return short_hash(str(id)) if id not in (None, "") else hashlib.sha256(self.raw()).hexdigest()[:12]
 
-# %% ../nbs/02_convert.ipynb #d8e20ec5
+# %% ../nbs/02_convert.ipynb #b4ad7c6f
 @dataclass
 class Format:
     "One kind of log: its record type, how to know it, and how to convert it"
@@ -324,7 +324,9 @@ class Format:
     items: Callable[[Any, Context], Iterable[dict[str, Any]]]
     under: tuple[str, ...] = ()            # members of a document that hold the records
     head: type | None = None               # the document's other members
+    wanted: tuple[str, ...] = ()           # those of them that its records cannot do without
     beside: str | None = None              # a folder beside the log that holds its records, one a file
+    index: Callable[[Any], list[str] | None] = lambda document: None   # the names of those files, from the document; None if it holds its records itself
     sniff: Callable[[set[str], Any], bool] = lambda keys, record: False
     dropped: Mapping[str, str] = field(default_factory=dict)   # path in the record -> why it is left out
     columns: Callable[[Any, Context], dict[str, Any]] = lambda record, context: {}
@@ -337,7 +339,7 @@ class Format:
         self.one = msgspec.json.Decoder(self.record)
 
     def part(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        "Decorator: `function` (named columns, metadata, sniff or write) becomes that part of the format"
+        "Decorator: `function` (named columns, metadata, sniff, index or write) becomes that part of the format"
         setattr(self, function.__name__, function)
         return function
 
@@ -351,7 +353,7 @@ def format(name: str, about: str, under: str | Sequence[str] = (), **fields: Any
         return made
     return register
 
-# %% ../nbs/02_convert.ipynb #e68fad06
+# %% ../nbs/02_convert.ipynb #e33236ad
 def load_formats() -> dict[str, Format]:
     "The registry with every format of tracekit and of other packages in it"
     import importlib
@@ -362,6 +364,11 @@ def load_formats() -> dict[str, Format]:
     for entry in entry_points(group="tracekit.formats"):
         if entry.name not in FORMATS: entry.load()
     return FORMATS
+
+def record_members() -> tuple[set[str], set[str]]:
+    "The members of a document that may hold records, and those that records cannot do without, over all formats"
+    formats = load_formats().values()
+    return {u for f in formats for u in f.under}, {w for f in formats for w in f.wanted}
 
 def named_format(name: str) -> Format:
     "The format called `name`; raises InputError, which lists those there are"

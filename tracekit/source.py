@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FOREIGN', 'FAR', 'WINDOW', 'TracekitError',
+__all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FOREIGN', 'FAR', 'Extents', 'WINDOW', 'TracekitError',
            'InputError', 'UnknownFormat', 'SchemaError', 'Rejected', 'packing', 'is_log', 'expand', 'Log', 'skip_space',
-           'after_value', 'matching_end', 'Layout', 'boundary', 'layout', 'strict', 'second_chance', 'typed', 'Batch',
-           'batches', 'exact', 'named', 'unnamed', 'repeated_keys']
+           'after_value', 'matching_end', 'Layout', 'boundary', 'layout', 'strict', 'second_chance', 'typed', 'exact',
+           'Batch', 'batches', 'named', 'unnamed', 'repeated_keys']
 
-# %% ../nbs/00_source.ipynb #f8ab4d9e
+# %% ../nbs/00_source.ipynb #4b00a15f
 import glob
 import json
 import math
 import mmap
+import os
 import re
 import shutil
 import sys
@@ -41,12 +42,13 @@ class UnknownFormat(InputError):
 class SchemaError(TracekitError, ValueError):
     "A trace or a row breaks the schema; the message names the item and the field"
 
-# %% ../nbs/00_source.ipynb #2805e6f9
+# %% ../nbs/00_source.ipynb #058fa28e
 class Rejected(TracekitError):
     "One record cannot become a row: the stage that refused it, the JSON path inside the record, and the cause"
     def __init__(self, stage: str, cause: str, path: str = "$"):
         super().__init__(f"{stage} at {path}: {cause}")
         self.stage, self.cause, self.path = stage, cause, path
+    def __reduce__(self) -> Any: return Rejected, (self.stage, self.cause, self.path)   # survives the way from a worker process
 
 # %% ../nbs/00_source.ipynb #b153d53b
 LOG_ENDINGS = (".json", ".jsonl", ".ndjson")
@@ -130,7 +132,7 @@ def _fetch(path: str, target: Any) -> str | None:
     except InputError: raise
     except Exception as e: raise InputError(f"{path}: cannot be opened ({type(e).__name__}: {e})") from e
 
-# %% ../nbs/00_source.ipynb #7751a633
+# %% ../nbs/00_source.ipynb #3f1a8228
 FOREIGN = {b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"\x1f\x8b": "gzip data without the ending .gz", b"PK\x03\x04": "a zip archive without the ending .zip",
            b"\x28\xb5\x2f\xfd": "zstd data without the ending .zst", b"PAR1": "a Parquet file", b"SQLite": "a SQLite database", b"\x89PNG": "a picture", b"%PDF": "a PDF"}
 
@@ -142,6 +144,7 @@ class Log:
         except OSError as e: raise InputError(f"{self.path}: cannot be read: {e.strerror or e}") from e
         size = self._file.seek(0, 2)
         if not size: raise InputError(f"{self.path}: the file is empty" + (f" ({self.damage})" if self.damage else ""))
+        self.changed = os.fstat(self._file.fileno()).st_mtime_ns
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         self.data = memoryview(self._map)
         self._refuse_foreign()
@@ -163,8 +166,10 @@ class Log:
         raise InputError(f"{self.path}: this is {what}, expected JSON in UTF-8{how}")
 
     def close(self) -> None:
-        self.data.release()
-        self._map.close()
+        try:
+            self.data.release()
+            self._map.close()
+        except BufferError: pass   # a slice is still in somebody's hands; the map goes with it
         self._file.close()
 
     def __enter__(self) -> Log: return self
@@ -351,70 +356,81 @@ def typed(value: Any, type: Any) -> Any:
     try: return msgspec.convert(value, type)
     except msgspec.ValidationError as e: raise _refusal(e) from None
 
-# %% ../nbs/00_source.ipynb #a151a268
+# %% ../nbs/00_source.ipynb #7ed56cb0
+Extents = list[tuple[int, int]]
+
+def exact(data: memoryview, form: Layout, start: int, stop: int) -> tuple[Extents, int]:
+    "The extent (from, to) of every record that begins in data[start:stop], broken ones included, and where the next one begins"
+    if form.shape == "lines": return _exact_lines(data, start, stop)
+    if form.shape == "object": return [(start, len(data))], len(data)
+    return _exact_values(data, form, start, stop)
+
+def _exact_lines(data: memoryview, pos: int, stop: int) -> tuple[Extents, int]:
+    found: Extents = []
+    while pos < stop:
+        end = _line_end(data, pos)
+        if bytes(data[pos:end]).strip(): found.append((pos, end))
+        pos = end
+    return found, pos
+
+def _exact_values(data: memoryview, form: Layout, pos: int, stop: int) -> tuple[Extents, int]:
+    found: Extents = []
+    array = form.shape == "array"
+    while pos < min(stop, len(data)) and not (array and data[pos:pos+1] == b"]"):
+        end = _record_end(data, form, pos, array)
+        found.append((pos, end))
+        pos = skip_space(data, end + 1) if data[end:end+1] == b"," else max(end, pos + 1)
+    return found, pos
+
+# %% ../nbs/00_source.ipynb #17a06051
+def _record_end(data: memoryview, form: Layout, pos: int, array: bool) -> int:
+    "Where the follower of the record at `pos` stands: a comma, the closing bracket, the next value or the end"
+    try: end: int | None = after_value(data, pos)
+    except (msgspec.DecodeError, RecursionError):
+        end = matching_end(data, pos)
+        if end is not None: end = skip_space(data, end)
+    if end is not None and (not array or data[end:end+1] in (b",", b"]")): return end
+    if found := form.between.search(data, pos + 1) if form.between else None:   # lost inside a broken record: find the next beginning
+        return bytes(data[found.start():found.end()]).index(b",") + found.start()
+    return len(data) if array else _line_end(data, pos)
+
+# %% ../nbs/00_source.ipynb #c37ea208
 WINDOW = 1 << 18   # bytes read as one batch
 
 @dataclass
 class Batch:
-    "Records that were read together: from `start` up to `stop`, where the next batch begins"
+    "Records that begin in data[start:stop]: all of them read, or where each of them is"
     start: int
-    stop: int
-    records: list[Any] | None   # None: this window must be read record by record
+    stop: int                       # where the next record begins
+    records: list[Any] | None       # None: the extents must be read one by one
+    extents: Extents | None = None
 
-# %% ../nbs/00_source.ipynb #09006518
+# %% ../nbs/00_source.ipynb #b9c8aa75
 def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgspec.json.Decoder) -> Iterator[Batch]:
     "Read the records that begin in data[start:stop]; `decoder` reads a list of them"
     pos = start
-    while pos < stop:
-        end = _cut(data, form, pos, min(pos + WINDOW, stop))
-        if end is None:
-            yield Batch(pos, stop, None)
-            return
-        window = data[pos:end]
-        try: records = decoder.decode_lines(window) if form.shape == "lines" else decoder.decode(b"[%b]" % bytes(window).rstrip(b" \t\r\n,"))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError): records = None
-        yield Batch(pos, end, records)
-        pos = end
+    while pos < stop and not (form.shape == "array" and data[pos:pos+1] == b"]"):
+        near = min(pos + WINDOW, stop)
+        cut = _cut(data, form, near, stop)
+        records = _decode(data[pos:cut], form, decoder) if cut is not None else None
+        if records is not None: batch = Batch(pos, cut, records)  # type: ignore[arg-type]
+        else:
+            extents, following = exact(data, form, pos, near)
+            batch = Batch(pos, following, None, extents)
+        yield batch
+        pos = batch.stop
 
-def _cut(data: memoryview, form: Layout, pos: int, near: int) -> int | None:
-    "Where a window that begins at `pos` ends: the first likely boundary at or behind `near`"
-    if form.shape == "lines": return _line_end(data, near - 1)
-    found = form.between.search(data, near - 1) if form.between else None
-    return found.end() if found else None
+def _cut(data: memoryview, form: Layout, near: int, stop: int) -> int | None:
+    "Where a window may end: the first likely boundary behind `near`; None where that cannot be guessed"
+    if form.shape == "lines": return min(_line_end(data, near - 1), stop)
+    if near == stop: return stop if stop < len(data) else None
+    found = form.between.search(data, near) if form.between else None
+    return min(found.end(), stop) if found else None
 
-# %% ../nbs/00_source.ipynb #b5186fa4
-def exact(data: memoryview, form: Layout, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    "The extent (from, to) of every record that begins in data[start:stop], broken ones included"
-    if form.shape == "lines": yield from _exact_lines(data, start, stop)
-    elif form.shape == "object": yield start, len(data)
-    else: yield from _exact_values(data, form, start, stop)
-
-def _exact_lines(data: memoryview, pos: int, stop: int) -> Iterator[tuple[int, int]]:
-    while pos < stop:
-        end = _line_end(data, pos)
-        if bytes(data[pos:end]).strip(): yield pos, end
-        pos = end
-
-def _exact_values(data: memoryview, form: Layout, pos: int, stop: int) -> Iterator[tuple[int, int]]:
-    array = form.shape == "array"
-    while pos < min(stop, len(data)) and not (array and data[pos:pos+1] == b"]"):
-        end, follower = _record_end(data, form, pos, array)
-        yield pos, end
-        pos = skip_space(data, follower + 1) if data[follower:follower+1] == b"," else follower
-
-# %% ../nbs/00_source.ipynb #74bbf549
-def _record_end(data: memoryview, form: Layout, pos: int, array: bool) -> tuple[int, int]:
-    "Where the record at `pos` ends and where its follower (a comma, the closing bracket, the next value) stands"
-    try: follower: int | None = after_value(data, pos)
-    except (msgspec.DecodeError, RecursionError):
-        end = matching_end(data, pos)
-        follower = skip_space(data, end) if end is not None else None
-    if follower is not None and (not array or data[follower:follower+1] in (b",", b"]")): return follower, follower
-    if found := form.between.search(data, pos + 1) if form.between else None:   # lost inside a broken record: find the next beginning
-        comma = data[found.start():found.end()].tobytes().index(b",") + found.start()
-        return comma, comma
-    newline = _line_end(data, pos)
-    return (len(data), len(data)) if array else (newline, newline)
+def _decode(window: memoryview, form: Layout, decoder: msgspec.json.Decoder) -> list[Any] | None:
+    "All records of a window, or None if it is no sequence of sound records"
+    try: return decoder.decode_lines(window) if form.shape == "lines" else decoder.decode(b"[%b]" % bytes(window).rstrip(b" \t\r\n,"))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError): return None
 
 # %% ../nbs/00_source.ipynb #7d4c04c4
 def named(type: Any, dropped: Iterable[str] = ()) -> Any:

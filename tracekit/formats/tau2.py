@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['DROPPED', 'Message', 'Tick', 'RunInfo', 'Simulation', 'Head', 'chunks', 'utterances', 'messages_of', 'tau2', 'sniff',
-           'criteria', 'columns', 'metadata']
+           'index', 'criteria', 'columns', 'metadata']
 
 # %% ../../nbs/formats/10_tau2.ipynb #c42dbc41
 from collections.abc import Iterable, Iterator
@@ -182,8 +182,9 @@ def messages_of(sim: Simulation) -> list[Message]:
     if sim.mode == "full_duplex" or any(m.utterance_ids for m in messages): return utterances((None, m) for m in messages)
     return messages
 
-# %% ../../nbs/formats/10_tau2.ipynb #65b8655a
-@format("tau2", "tau2-bench and tau-bench results: messages, traj, trajectory or ticks", under="simulations", head=Head, beside="simulations", dropped=DROPPED)
+# %% ../../nbs/formats/10_tau2.ipynb #87ba58d3
+@format("tau2", "tau2-bench and tau-bench results: messages, traj, trajectory or ticks", under="simulations", head=Head,
+        wanted=("info", "tasks"), beside="simulations", dropped=DROPPED)
 def tau2(sim: Simulation, context: Context) -> Iterable[dict[str, Any]]:
     converter = MessageConverter(context.key(_id(sim))).collect(messages_of(sim))
     if converter.orphans: context.notes["orphans"] = converter.orphans
@@ -201,6 +202,13 @@ def sniff(keys: set[str], record: Any) -> bool:
     if {"traj", "trajectory", "ticks"} & record.keys(): return True
     messages = record.get("messages")
     return isinstance(messages, list) and (not messages or isinstance(messages[0], dict) and "role" in messages[0])
+
+# %% ../../nbs/formats/10_tau2.ipynb #34af3935
+@tau2.part
+def index(document: Any) -> list[str] | None:
+    "The ids in the index of a results document that does not hold its simulations itself"
+    rows = document.get("simulation_index") if isinstance(document, dict) and "simulations" not in document else None
+    return [str(row.get("id")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
 
 # %% ../../nbs/formats/10_tau2.ipynb #30a87b66
 def criteria(sim: Simulation, task: dict[str, Any] | None) -> dict[str, Any] | None:
