@@ -10,11 +10,13 @@ __all__ = ['SPEAKERS', 'RESULTS', 'FORMATS', 'json_text', 'arguments_text', 'sho
            'ChatMessage', 'parts', 'result_content', 'failed', 'MessageConverter', 'Context', 'Format', 'format',
            'load_formats', 'record_members', 'named_format', 'detect']
 
-# %% ../nbs/02_convert.ipynb #834c3d29
+# %% ../nbs/02_convert.ipynb #de97d900
 import ast
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, get_type_hints
 
 # %% ../nbs/02_convert.ipynb #32f05a55
@@ -32,10 +34,12 @@ def json_text(value: Any) -> str:
     try: return orjson.dumps(value).decode()
     except TypeError: return msgspec.json.encode(value).decode()
 
-# %% ../nbs/02_convert.ipynb #f006e75f
+# %% ../nbs/02_convert.ipynb #73bb1f8f
 def arguments_text(arguments: Any) -> str:
     "Tool arguments in any of their forms as JSON text"
-    if type(arguments) is dict: return json_text(arguments)
+    if type(arguments) is dict:
+        try: return orjson.dumps(arguments).decode()
+        except TypeError: return json_text(arguments)
     if arguments is None or arguments == "": return "{}"
     if not isinstance(arguments, str): return json_text(arguments)
     try: msgspec.json.decode(arguments, type=msgspec.Raw)
@@ -51,20 +55,19 @@ def _loose_arguments(text: str) -> str:
     try: return json_text(second_chance(json_text(value).encode())[0]) if isinstance(value, dict) else text
     except (TypeError, ValueError, Rejected): return text
 
-# %% ../nbs/02_convert.ipynb #fb31eeab
+# %% ../nbs/02_convert.ipynb #2130b58b
 def short_hash(text: str) -> str:
     "Twelve hexadecimal digits that depend on `text` alone"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     "One call as `Calls` remembers it; `original` is the id that the log gave it"
     call_id: str
     original: Any
     created_by: str
     open: bool = True
 
-# %% ../nbs/02_convert.ipynb #3eece388
+# %% ../nbs/02_convert.ipynb #c29f842b
 class Calls:
     "The calls of one trace: gives each an id of its own, and finds the call that a result answers"
     def __init__(self) -> None:
@@ -80,8 +83,8 @@ class Calls:
     def open(self, original: Any, created_by: str) -> Call:
         "Open a call of the batch that `created_by` began"
         same = self.by_id.setdefault(original or None, [])
-        text = str(original or "")
-        call_id = short_hash(f"{text}#{len(same) + 1}" if same else text)
+        text = f"{original or ''}#{len(same) + 1}" if same else str(original or "")
+        call_id = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         while call_id in self.used: call_id = short_hash(call_id)
         self.used.add(call_id)
         one = Call(call_id, original, created_by)
@@ -89,9 +92,13 @@ class Calls:
         self.batches[created_by].append(one)
         return one
 
+    def by_id_open(self, id: Any) -> Call | None:
+        "The oldest open call of that id, which is closed by this; or None"
+        return self._close(self.by_id.get(id, ())) if id else None
+
     def match(self, results: Sequence[tuple[Any, str | None]], later: Callable[[Any], bool] = lambda id: False) -> list[Call | None]:
         "The call that each result (id, requestor) answers, or None. `later` says whether a call with that id is still to come"
-        found = [self._close(self.by_id.get(id, ()) if id else ()) for id, _ in results]
+        found = [self.by_id_open(id) for id, _ in results]
         for n, (id, requestor) in enumerate(results):
             if found[n] is None and not (id and later(id)): found[n] = self._close(self._batch(requestor))
         return found
@@ -108,7 +115,7 @@ class Calls:
         if requestor is not None: return self.batches.get(requestor, ())
         return (one for batch in reversed(self.batches.values()) for one in batch)
 
-# %% ../nbs/02_convert.ipynb #e0c75c21
+# %% ../nbs/02_convert.ipynb #d920b66d
 class Function(msgspec.Struct, gc=False):
     "The inner part of a call in OpenAI's nested form"
     name: str | None = None
@@ -143,20 +150,18 @@ class ChatMessage(msgspec.Struct, gc=False):
     cost: Any = None
     usage: Any = None
 
-    def kept(self) -> dict[str, Any]:
-        "What stays on the first item of this message as a field beyond the schema"
-        kept: dict[str, Any] = {}
-        if self.timestamp is not None: kept["timestamp"] = self.timestamp
-        if self.turn_idx is not None: kept["turn_idx"] = self.turn_idx
-        if self.cost is not None: kept["cost"] = self.cost
-        if self.usage is not None: kept["usage"] = self.usage
-        return kept
+    def keep(self, item: dict[str, Any]) -> None:
+        "Put what stays of this message beyond the schema on its first item"
+        if self.timestamp is not None: item["timestamp"] = self.timestamp
+        if self.turn_idx is not None: item["turn_idx"] = self.turn_idx
+        if self.cost is not None: item["cost"] = self.cost
+        if self.usage is not None: item["usage"] = self.usage
 
-# %% ../nbs/02_convert.ipynb #7c4844b0
+# %% ../nbs/02_convert.ipynb #16308855
 def parts(role: str, content: Any) -> list[dict[str, Any]]:
     "The content of a message, in any of its forms, as a list of parts"
     text = output_text if role == "assistant" else input_text
-    if type(content) is str: return [text(content)]
+    if isinstance(content, str): return [text(content)]
     if content is None: return []
     if isinstance(content, list): return [_part(text, p) for p in content]
     return [text(json_text(content))]
@@ -190,7 +195,7 @@ def failed(error: Any) -> bool:
     "Whether a result is marked as an error, as true, 1, \"true\" or a message"
     return bool(error) and not (isinstance(error, str) and error.lower() in ("false", "0", "none", "null", "no"))
 
-# %% ../nbs/02_convert.ipynb #74611d11
+# %% ../nbs/02_convert.ipynb #0b9937b5
 _ITEMS: TypeAdapter[list[Any]] = TypeAdapter(list[TraceItem])
 SPEAKERS = ("user", "assistant", "system", "developer")
 RESULTS = ("tool", "function")
@@ -206,65 +211,74 @@ class _Items:
     @property
     def items(self) -> list[Any]: return _ITEMS.validate_python(self.plain)
 
-    def _say(self, role: str, content: list[dict[str, Any]], kept: dict[str, Any]) -> None:
-        self.plain.append(message(role, content, f"{self.prefix}{len(self.plain)}", **kept))
-
-# %% ../nbs/02_convert.ipynb #67092695
+# %% ../nbs/02_convert.ipynb #331ea43e
 class _Speech(_Items):
-    def convert_user_content(self, content: Any, **kept: Any) -> None: self._say("user", parts("user", content), kept)
-    def convert_assistant_content(self, content: Any, **kept: Any) -> None: self._say("assistant", parts("assistant", content), kept)
+    def convert_user_content(self, content: Any) -> None: self._speech(ChatMessage("user", content))
+    def convert_assistant_content(self, content: Any) -> None: self._speech(ChatMessage("assistant", content))
 
-    def _speech(self, m: ChatMessage, kept: dict[str, Any], calls: bool) -> bool:
-        "Add the text and thinking of a message; whether there was any"
+    def _speech(self, m: ChatMessage) -> None:
+        "Add the text and the thinking of a message"
+        text = m.content
+        if type(text) is not str: content = parts(m.role, text)
+        elif m.role == "assistant": content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": None}]
+        else: content = [{"type": "input_text", "text": text}]
+        self.plain.append(said := {"type": "message", "id": f"{self.prefix}{len(self.plain)}", "status": "completed", "role": m.role, "content": content})
+        m.keep(said)
         thought = m.reasoning or m.reasoning_content
-        if calls and not thought and (m.content is None or m.content == ""): return False
-        content = parts(m.role, m.content)
-        if isinstance(thought, str) and thought: content.insert(0, reasoning_text(thought))
-        self._say(m.role, content, kept)
-        return True
+        if thought and isinstance(thought, str): content.insert(0, reasoning_text(thought))
 
-# %% ../nbs/02_convert.ipynb #7a27029b
+# %% ../nbs/02_convert.ipynb #d22a2af6
 class _CallMaker(_Speech):
-    def convert_tool_calls(self, tool_calls: Sequence[Any], role: str, at: str = "", **kept: Any) -> None:
-        "Add the calls of one message: a batch for each requestor"
-        fresh: set[str] = set()
+    def convert_tool_calls(self, tool_calls: Sequence[Any], role: str) -> None:
+        "Add the calls of one message"
+        self._make_calls([typed(t, ToolCall) if isinstance(t, dict) else t for t in tool_calls], role, "")
+
+    def _make_calls(self, tool_calls: Sequence[ToolCall], role: str, at: str) -> None:
+        "A batch for each requestor"
+        fresh: list[str] = []
         for n, t in enumerate(tool_calls):
-            if type(t) is dict: t = typed(t, ToolCall)
+            if (created_by := t.requestor or role) not in fresh:
+                fresh.append(created_by)
+                self.calls.begin(created_by)
             name, arguments = (t.name, t.arguments) if t.function is None else (t.function.name, t.function.arguments)
             if name is None: raise Rejected("convert", "a tool call without a name", f"{self.where}{at}.tool_calls[{n}]")
-            created_by = t.requestor or role
-            if created_by not in fresh:
-                fresh.add(created_by)
-                self.calls.begin(created_by)
             one = self.calls.open(t.id, created_by)
             self.plain.append({"type": "function_call", "id": one.call_id, "call_id": one.call_id, "name": name, "arguments": arguments_text(arguments),
-                               "status": "completed", "original_call_id": t.id, "created_by": created_by, **kept})
-            if kept: kept = {"timestamp": kept["timestamp"]} if "timestamp" in kept else {}
+                               "status": "completed", "original_call_id": t.id, "created_by": created_by})
 
-# %% ../nbs/02_convert.ipynb #ca41c7ba
+# %% ../nbs/02_convert.ipynb #4ca5f8ef
 class _ResultMaker(_CallMaker):
     def __init__(self, key: str = "", where: str = "$.messages"):
         super().__init__(key, where)
         self.waiting: list[ChatMessage] = []
+        self.ahead: Sequence[ChatMessage] = ()   # all messages, and the position of the one being converted
+        self.at = 0
 
     def convert_tool_result(self, message: Any) -> None:
         "Add the result in one tool message (several, if it holds tool_messages)"
-        self._results([typed(message, ChatMessage) if isinstance(message, dict) else message], lambda id: False)
+        self._results([typed(message, ChatMessage) if isinstance(message, dict) else message])
 
-    def _results(self, group: Sequence[ChatMessage], later: Callable[[Any], bool]) -> None:
+    def _results(self, group: Sequence[ChatMessage]) -> None:
+        "Add the results of tool messages that stand together, each paired with its call"
+        if len(group) == 1 and (one := self.calls.by_id_open(group[0].id)): return self._result(group[0], one)   # nearly always
         results = [r for m in group for r in (m.tool_messages if m.tool_messages is not None else (m,))]
         ids = [(r.id or r.tool_call_id or r.call_id or None, r.requestor) for r in results]
-        for r, (id, _), one in zip(results, ids, self.calls.match(ids, later)):
+        for r, (id, _), one in zip(results, ids, self.calls.match(ids, self._later)):
             if one is not None: self._result(r, one)
-            elif id and later(id): self.waiting.append(r)
+            elif id and self._later(id): self.waiting.append(r)
             else: self.orphans.append({"before_item": len(self.plain), "id": id, "requestor": r.requestor, "name": r.name, "content": r.content, "error": r.error})
 
-    def _result(self, r: ChatMessage, one: Call) -> None:
-        kept = r.kept()
-        self.plain.append({"type": "function_call_output", "id": one.call_id, "call_id": one.call_id, "output": result_content(r.content),
-                           "status": "incomplete" if r.error and failed(r.error) else "completed", "original_call_id": one.original, "created_by": one.created_by, **kept})
+    def _later(self, id: Any) -> bool:
+        "Whether a call with that id is still to come"
+        return any(id == t.id for m in self.ahead[self.at:] for t in m.tool_calls or ())
 
-# %% ../nbs/02_convert.ipynb #7e36788a
+    def _result(self, r: ChatMessage, one: Call) -> None:
+        status = "incomplete" if r.error and failed(r.error) else "completed"
+        self.plain.append(made := {"type": "function_call_output", "id": one.call_id, "call_id": one.call_id, "output": r.content if type(r.content) is str else result_content(r.content),
+                                   "status": status, "original_call_id": one.original, "created_by": one.created_by})
+        r.keep(made)
+
+# %% ../nbs/02_convert.ipynb #ed60f9ee
 class MessageConverter(_ResultMaker):
     "Converts chat messages (dicts or ChatMessage) to the items of a trace, every call paired with its own result"
     def convert(self, messages: Iterable[Any]) -> list[Any]:
@@ -273,32 +287,37 @@ class MessageConverter(_ResultMaker):
 
     def collect(self, messages: Sequence[ChatMessage]) -> MessageConverter:
         "Convert typed messages; the plain items are in `plain`, the results that fit no call in `orphans`"
-        n, count = 0, len(messages)
-        while n < count:
-            m = messages[n]
+        group: list[ChatMessage] = []
+        self.ahead = messages
+        for n, m in enumerate(messages):
             if m.role in RESULTS:
-                start = n
-                while n < count and messages[n].role in RESULTS: n += 1
-                self._results(messages[start:n], lambda id, n=n: any(id == t.id for m in messages[n:] for t in m.tool_calls or ()))  # type: ignore[misc]
-            else:
-                self._message(m, n)
-                n += 1
-        for r in self.waiting: self._results([r], lambda id: False)
+                group.append(m)
+                continue
+            self.at = n
+            if group:
+                self._results(group)
+                group = []
+            if m.role not in SPEAKERS: raise Rejected("convert", f"unknown role {m.role!r}, expected one of {', '.join(SPEAKERS + RESULTS)}", f"{self.where}[{n}].role")
+            if m.tool_calls or m.function_call is not None: self._calling(m, n)
+            else: self._speech(m)
+        self.at = len(messages)
+        self._results(group + self.waiting)
         return self
 
-    def _message(self, m: ChatMessage, n: int) -> None:
-        if m.role not in SPEAKERS: raise Rejected("convert", f"unknown role {m.role!r}, expected one of {', '.join(SPEAKERS + RESULTS)}", f"{self.where}[{n}].role")
-        kept, tool_calls = m.kept(), m.tool_calls
-        if not tool_calls and m.function_call is not None: tool_calls = [ToolCall(function=m.function_call)]
-        if self._speech(m, kept, bool(tool_calls)): kept = {"timestamp": m.timestamp} if m.timestamp is not None else {}
-        if tool_calls:
-            self.convert_tool_calls(tool_calls, m.role, f"[{n}]", **kept)
-            if self.waiting: self._wake()
+    def _calling(self, m: ChatMessage, n: int) -> None:
+        "A message with calls: its text, if any, comes first"
+        first = len(self.plain)
+        if m.content or m.reasoning or m.reasoning_content: self._speech(m)
+        self._make_calls(m.tool_calls or [ToolCall(function=m.function_call)], m.role, f"[{n}]")
+        m.keep(self.plain[first])
+        if m.timestamp is not None and len(self.plain) > first + 1:
+            for item in self.plain[first + 1:]: item["timestamp"] = m.timestamp
+        if self.waiting: self._wake()
 
     def _wake(self) -> None:
-        "Give results that came before their call to it, now that it is there"
-        waiting, self.waiting = self.waiting, []
-        for r in waiting: self._results([r], lambda id, r=r: not self.calls.by_id.get(id))  # type: ignore[misc]
+        "Give results that came before their call to it, if that is there now"
+        waiting, self.waiting, self.at = self.waiting, [], self.at + 1
+        self._results(waiting)
 
 # %% ../nbs/02_convert.ipynb #e7156ee1
 @dataclass
@@ -384,3 +403,12 @@ def detect(keys: Iterable[str], record: Any, source: str = "log") -> Format:
     raise UnknownFormat(f"{source}: no known format. Its first record is {seen}. Looked for {', '.join(f'{f.name} ({f.about})' for f in FORMATS.values())}; "
                         f"records may be lines, a list, or a list under {', '.join(under) or 'no member'}. If you know the format, name it with --format; "
                         "to add one, follow the tutorial convert_your_logs")
+
+# %% ../nbs/02_convert.ipynb #0416e97d
+class _Callable(ModuleType):
+    "A module that can be called like the function of the same name"
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from tracekit.pipeline import convert
+        return convert(*args, **kwargs)
+
+sys.modules[__name__].__class__ = _Callable

@@ -405,31 +405,36 @@ class Batch:
     records: list[Any] | None       # None: the extents must be read one by one
     extents: Extents | None = None
 
-# %% ../nbs/00_source.ipynb #b9c8aa75
+# %% ../nbs/00_source.ipynb #05e8e6fd
 def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgspec.json.Decoder) -> Iterator[Batch]:
     "Read the records that begin in data[start:stop]; `decoder` reads a list of them"
     pos = start
     while pos < stop and not (form.shape == "array" and data[pos:pos+1] == b"]"):
         near = min(pos + WINDOW, stop)
-        cut = _cut(data, form, near, stop)
-        records = _decode(data[pos:cut], form, decoder) if cut is not None else None
-        if records is not None: batch = Batch(pos, cut, records)  # type: ignore[arg-type]
+        end, following = _cut(data, form, near, stop)
+        records = _decode(data[pos:end], form, decoder) if end is not None else None
+        if records is not None: batch = Batch(pos, following, records)
         else:
             extents, following = exact(data, form, pos, near)
             batch = Batch(pos, following, None, extents)
         yield batch
-        pos = batch.stop
+        pos = following
 
-def _cut(data: memoryview, form: Layout, near: int, stop: int) -> int | None:
-    "Where a window may end: the first likely boundary behind `near`; None where that cannot be guessed"
-    if form.shape == "lines": return min(_line_end(data, near - 1), stop)
-    if near == stop: return stop if stop < len(data) else None
-    found = form.between.search(data, near) if form.between else None
-    return min(found.end(), stop) if found else None
+def _cut(data: memoryview, form: Layout, near: int, stop: int) -> tuple[int | None, int]:
+    "Where a window may end, at the first likely boundary behind `near`, and where the next record begins; None where that cannot be guessed"
+    if form.shape == "lines": return (end := min(_line_end(data, near - 1), stop)), end
+    if near == stop < len(data): return _before_comma(data, stop), stop
+    found = form.between.search(data, near, stop + 1) if form.between and near < stop else None
+    return (found.start() + 1, found.end()) if found else (None, stop)
+
+def _before_comma(data: memoryview, pos: int) -> int:
+    "`pos`, moved back over white space and a comma"
+    while data[pos-1] in b" \t\r\n,": pos -= 1
+    return pos
 
 def _decode(window: memoryview, form: Layout, decoder: msgspec.json.Decoder) -> list[Any] | None:
     "All records of a window, or None if it is no sequence of sound records"
-    try: return decoder.decode_lines(window) if form.shape == "lines" else decoder.decode(b"[%b]" % bytes(window).rstrip(b" \t\r\n,"))
+    try: return decoder.decode_lines(window) if form.shape == "lines" else decoder.decode(b"".join((b"[", window, b"]")))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError): return None
 
 # %% ../nbs/00_source.ipynb #7d4c04c4

@@ -536,7 +536,7 @@ def _below(span_id: str, begins: Sequence[SpanBeginEvent]) -> set[str]:
         found |= inner
     return found
 
-# %% ../nbs/01_trace.ipynb #a0f6c398
+# %% ../nbs/01_trace.ipynb #ffd71139
 def input_text(text: str) -> dict[str, Any]: return {"type": "input_text", "text": text}
 def output_text(text: str) -> dict[str, Any]: return {"type": "output_text", "text": text, "annotations": [], "logprobs": None}
 def reasoning_text(text: str) -> dict[str, Any]: return {"type": "reasoning_text", "text": text}
@@ -561,10 +561,12 @@ def plain_trace(items: list[dict[str, Any]], metadata: dict[str, Any] | None = N
     "A trace as plain data, in canonical full form if its items and metadata are"
     return {"FORMAT": "open_responses", "items": items, "metadata": metadata, "events": events, "span_id": None, "span_name": None, "span_type": None}
 
-def plain_metadata(**fields: Any) -> dict[str, Any]:
-    "Trace metadata as plain data with all twelve fields; raises TypeError for a field that does not exist"
-    if unknown := fields.keys() - TraceMetadata.model_fields.keys(): raise TypeError(f"no metadata field {sorted(unknown)}; use extra")
-    return {name: fields.get(name) for name in TraceMetadata.model_fields}
+def plain_metadata(trace_id: str | None = None, source_type: str | None = None, source_uri: str | None = None, agent: str | None = None, model: str | None = None,
+                   tags: list[str] | None = None, created_at: str | None = None, total_time: float | None = None, total_tokens: int | None = None,
+                   message_count: int | None = None, error: str | None = None, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    "Trace metadata as plain data, with all twelve fields; `created_at` as `stamp` spells it"
+    return {"trace_id": trace_id, "source_type": source_type, "source_uri": source_uri, "agent": agent, "model": model, "tags": tags, "created_at": created_at,
+            "total_time": total_time, "total_tokens": total_tokens, "message_count": message_count, "error": error, "extra": extra}
 
 # %% ../nbs/01_trace.ipynb #70abb62b
 _TIME = TypeAdapter(datetime)

@@ -48,7 +48,7 @@ DROPPED = {
 for _chunk in ("agent_chunk", "user_chunk"):
     for _path, _why in [(p, w) for p, w in DROPPED.items() if p.startswith("messages[].")]: DROPPED[_path.replace("messages[]", f"ticks[].{_chunk}")] = _why
 
-# %% ../../nbs/formats/10_tau2.ipynb #3b85168c
+# %% ../../nbs/formats/10_tau2.ipynb #7a99f0e1
 class Message(ChatMessage, gc=False):
     "A message of a simulation, or one chunk of it in a voice run"
     errors: Any = None
@@ -58,13 +58,15 @@ class Message(ChatMessage, gc=False):
     contains_speech: bool | None = None
     voice: dict[str, Any] | None = None     # filled by merging chunks
 
-    def kept(self) -> dict[str, Any]:
-        kept = super().kept()
-        if self.errors is not None: kept["errors"] = self.errors
-        if self.reasoning_details is not None: kept["reasoning_details"] = self.reasoning_details
-        if self.refusal is not None: kept["refusal"] = self.refusal
-        if self.voice is not None: kept["voice"] = self.voice
-        return kept
+    def keep(self, item: dict[str, Any]) -> None:
+        if self.timestamp is not None: item["timestamp"] = self.timestamp
+        if self.turn_idx is not None: item["turn_idx"] = self.turn_idx
+        if self.cost is not None: item["cost"] = self.cost
+        if self.usage is not None: item["usage"] = self.usage
+        if self.errors is not None: item["errors"] = self.errors
+        if self.reasoning_details is not None: item["reasoning_details"] = self.reasoning_details
+        if self.refusal is not None: item["refusal"] = self.refusal
+        if self.voice is not None: item["voice"] = self.voice
 
 # %% ../../nbs/formats/10_tau2.ipynb #e092e0cb
 class Tick(msgspec.Struct):
@@ -210,16 +212,19 @@ def index(document: Any) -> list[str] | None:
     rows = document.get("simulation_index") if isinstance(document, dict) and "simulations" not in document else None
     return [str(row.get("id")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
 
-# %% ../../nbs/formats/10_tau2.ipynb #30a87b66
+# %% ../../nbs/formats/10_tau2.ipynb #bbe6b5fc
 def criteria(sim: Simulation, task: dict[str, Any] | None) -> dict[str, Any] | None:
     "The evaluation criteria of one run; None if the log has none"
     found = _v1_criteria(sim.info) if task is None else task.get("evaluation_criteria")
-    graded = sim.reward_info or {}
-    better = {name: [check[inner] for check in checks if inner in check] for name, (member, inner) in _GRADED.items()
-              if isinstance(checks := graded.get(member), list) and checks and all(isinstance(check, dict) for check in checks)}
+    if not (graded := sim.reward_info): return found
+    better = {name: [check[inner] for check in checks if inner in check] for name, (member, inner) in _GRADED.items() if (checks := _checks(graded.get(member)))}
     if not better: return found
     if isinstance(graded.get("reward_basis"), list): better["reward_basis"] = graded["reward_basis"]
     return {**(found or {}), **better}
+
+def _checks(given: Any) -> list[dict[str, Any]]:
+    "A list of graded checks, or nothing"
+    return [check for check in given if isinstance(check, dict)] if isinstance(given, list) else []
 
 _GRADED = {"actions": ("action_checks", "action"), "env_assertions": ("env_assertions", "env_assertion"),
            "nl_assertions": ("nl_assertions", "nl_assertion"), "communicate_info": ("communicate_checks", "info")}
@@ -232,7 +237,7 @@ def _v1_criteria(info: Any) -> dict[str, Any] | None:
                for n, a in enumerate(task.get("actions") or ()) if isinstance(a, dict)]
     return {"actions": actions, "env_assertions": None, "communicate_info": task.get("outputs"), "nl_assertions": None, "reward_basis": ["DB", "COMMUNICATE"]}
 
-# %% ../../nbs/formats/10_tau2.ipynb #cd7a6a2b
+# %% ../../nbs/formats/10_tau2.ipynb #abfa9ed3
 def _task(sim: Simulation, context: Context) -> dict[str, Any] | None:
     "The task of a run: its own copy, or the one of that id in the head"
     if sim.task is not None: return sim.task
@@ -249,8 +254,9 @@ def _setup(context: Context) -> dict[str, Any]:
     solo = "solo" in str(agent.get("implementation")) or user.get("implementation") == "dummy_user" if agent else None
     settings = {"git_commit": info.get("git_commit"), "max_steps": info.get("max_steps"), "max_errors": info.get("max_errors"), "num_trials": info.get("num_trials"),
                 "agent_llm_args": agent.get("llm_args"), "user_llm_args": user.get("llm_args"), "tools": part["environment_info"].get("tool_defs"), "user_tools": part["environment_info"].get("user_tool_defs")}
-    made = context.shared["setup"] = {"domain": part["environment_info"].get("domain_name"), "agent": agent.get("implementation"), "agent_model": agent.get("llm"),
-                                      "user_model": user.get("llm"), "solo": solo, "settings": {k: v for k, v in settings.items() if v is not None}}
+    extra = {"domain": part["environment_info"].get("domain_name"), "user_model": user.get("llm"), **settings}
+    made = context.shared["setup"] = {"domain": extra["domain"], "agent": agent.get("implementation"), "agent_model": agent.get("llm"), "user_model": extra["user_model"],
+                                      "solo": solo, "extra": {k: v for k, v in extra.items() if v is not None}}
     return made
 
 # %% ../../nbs/formats/10_tau2.ipynb #78d3d622
@@ -269,7 +275,7 @@ def columns(sim: Simulation, context: Context) -> dict[str, Any]:
         "seed": sim.seed, "solo": solo, "reward": sim.reward if sim.reward is not None else (graded or {}).get("reward"),
         "reward_info": graded, "evaluation_criteria": criteria(sim, task), "initial_state": task.get("initial_state") if task else None}
 
-# %% ../../nbs/formats/10_tau2.ipynb #d1ab5323
+# %% ../../nbs/formats/10_tau2.ipynb #14681731
 _EXTRA = ("trial", "seed", "termination_reason", "start_time", "end_time", "mode", "speech_environment", "review", "user_only_review", "auth_classification",
           "hallucination_retries_used", "hallucination_check", "provider_session_id", "effect_timeline", "agent_usage", "example_number", "group", "source", "error_reason", "tools")
 _CRASHED = {"agent_error", "user_error", "infrastructure_error", "unexpected_error", "context_window_exceeded", "timeout", "too_many_errors"}
@@ -278,19 +284,17 @@ _CRASHED = {"agent_error", "user_error", "infrastructure_error", "unexpected_err
 def metadata(sim: Simulation, context: Context, items: list[dict[str, Any]]) -> dict[str, Any]:
     setup, run = _setup(context), sim.run_info or RunInfo()
     when, reason = sim.timestamp or run.timestamp, sim.termination_reason or run.termination_reason
-    extra = {"domain": setup["domain"], "user_model": setup["user_model"], **{k: v for k in _EXTRA if (v := getattr(sim, k)) is not None}, **setup["settings"], **context.notes}
-    if isinstance(sim.info, dict): extra["info"] = {k: v for k, v in sim.info.items() if k not in ("task", "reward_info")}
-    elif sim.info is not None: extra["info"] = sim.info
+    extra = {**setup["extra"], **{k: v for k in _EXTRA if (v := getattr(sim, k)) is not None}, **context.notes}
+    if sim.info is not None: extra["info"] = {k: v for k, v in sim.info.items() if k not in ("task", "reward_info")} if isinstance(sim.info, dict) else sim.info
     created_at = stamp(when) if when is not None else None
-    if when is not None and created_at is None: extra["timestamp"] = when
-    duration = sim.duration if sim.duration is not None else run.duration_sec
+    if created_at is None and when is not None: extra["timestamp"] = when
     return plain_metadata(
         trace_id=_id(sim) or context.key(), source_type="tau2-bench", source_uri=context.source or None, agent=setup["agent"], model=setup["agent_model"] or sim.model,
-        created_at=created_at, total_time=duration, total_tokens=_tokens(items), message_count=sum(i["type"] == "message" for i in items),
-        error=reason if reason in _CRASHED else None, extra={k: v for k, v in extra.items() if v is not None})
+        created_at=created_at, total_time=sim.duration if sim.duration is not None else run.duration_sec, total_tokens=_tokens(items),
+        message_count=len([1 for i in items if i["type"] == "message"]), error=reason if reason in _CRASHED else None, extra=extra)
 
 def _tokens(items: list[dict[str, Any]]) -> int | None:
     "Tokens of all model calls of the run, prompt and completion; None if the log counted none"
-    used = [u for i in items if (u := i.get("usage")) is not None]
-    try: return sum(u["prompt_tokens"] + u["completion_tokens"] for u in used) if used else None
+    used = [i["usage"] for i in items if "usage" in i]
+    try: return sum([u["prompt_tokens"] + u["completion_tokens"] for u in used]) if used else None
     except (TypeError, KeyError): return None
