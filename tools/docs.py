@@ -3,6 +3,7 @@
 python -m tools.docs run [NOTEBOOK...]   execute notebooks in place, keeping outputs that are the same every time
 python -m tools.docs readme              write README.md from nbs/index.ipynb
 python -m tools.docs process             run nbdev's processors over all notebooks, as the docs build does (no Quarto needed)
+python -m tools.docs site                build the docs site into _docs (needs Quarto)
 """
 import os
 import re
@@ -49,7 +50,21 @@ def readme(path: str | Path = ROOT / "nbs/index.ipynb") -> str:
     m = re.match(r"\s*---\n(.*?)\n---\n(.*)", body, re.S)
     assert m, "the index notebook has no title"
     front = yaml.safe_load(m[1])
-    return f"# {front['title']}\n\n> {front['description']}\n\n" + re.sub(r"\n{3,}", "\n\n", m[2]).strip() + "\n"
+    text = re.sub(r"\n{3,}", "\n\n", m[2]).strip()
+    text = re.sub(r"\]\((?!https?:)([^)]+\.ipynb)\)", r"](nbs/\1)", text)   # the README stands one folder above
+    return f"# {front['title']}\n\n> {front['description']}\n\n{text}\n"
+
+
+def site() -> int:
+    "Build the docs site; without Quarto, say how to get it"
+    import shutil
+    import subprocess
+    if not shutil.which("quarto"):
+        print("The docs site is rendered by Quarto, which is not on this machine. Install it from quarto.org (no Python package has it), then run: make docs")
+        return 1
+    done = subprocess.run([str(Path(sys.executable).parent / "nbdev_docs")], cwd=ROOT).returncode
+    if not done: print(f"The site is in {ROOT.name}/_docs: open index.html there")
+    return done
 
 
 if __name__ == "__main__":
@@ -63,4 +78,5 @@ if __name__ == "__main__":
         from nbdev.serve import proc_nbs
         proc_nbs(path=str(ROOT / "nbs"), force=True)
         print("processed", len(notebooks()), "notebooks")
+    elif verb == "site": sys.exit(site())
     else: sys.exit(__doc__)

@@ -39,9 +39,16 @@ def sample_log() -> Path:
     "The sample log that ships with tracekit: some twenty telecom-support conversations"
     return Path(__file__).parent/"data"/"telecom.json"
 
-# %% ../nbs/70_cli.ipynb #060ff246
+# %% ../nbs/70_cli.ipynb #5baba3e4
 @main.command()
-@click.option("-o", "out", default="tracekit-demo", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write to.")
+@click.option(
+    "-o",
+    "out",
+    default="tracekit-demo",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write to.",
+)
 def demo(out: Path) -> None:
     "Convert the sample log that ships with tracekit, and show what came of it."
     from tracekit.dataset import Dataset, validate
@@ -55,11 +62,15 @@ def demo(out: Path) -> None:
     click.echo(first.trace.text(12))
     click.echo(f"\nThe sample log became a dataset in {out}/:")
     click.echo("  telecom.jsonl   the rows, one trace each")
-    click.echo(f"  telecom.yaml    the dataset spec for the AI GO! platform ({'checked, sound' if not findings else f'{len(findings)} findings'})")
-    click.echo("\nNext: your own log, with   tracekit convert LOG -o DIR\nor the book, in JupyterLab:   nbs/00_source.ipynb\n")
+    click.echo(
+        f"  telecom.yaml    the dataset spec for the AI GO! platform ({'checked, sound' if not findings else f'{len(findings)} findings'})"
+    )
+    click.echo(
+        "\nNext: your own log, with   tracekit convert LOG -o DIR\nor the book, in JupyterLab:   nbs/00_source.ipynb\n"
+    )
     click.echo(str(report).splitlines()[-1])
 
-# %% ../nbs/70_cli.ipynb #c8907012
+# %% ../nbs/70_cli.ipynb #f3ab2348
 def _cores() -> int:
     "How many processors this process may use"
     import os
@@ -67,27 +78,58 @@ def _cores() -> int:
 
 @main.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-o", "out", default=".", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write to.")
+@click.option(
+    "-o", "out", default=".", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write to."
+)
 @click.option("--name", help="Name of the dataset; the name of the first input by default.")
 @click.option("--format", "format", default="auto", show_default=True, help="Format of the logs; see: tracekit formats.")
 @click.option("--to", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True, help="What to write.")
 @click.option("--workers", type=click.IntRange(1), help="Processes to use; all cores by default.")
-@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="What runs the parts.")
+@click.option(
+    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="What runs the parts."
+)
 @click.option("--strict", is_flag=True, help="Stop at the first record that would be set aside.")
 @click.option("--resume", is_flag=True, help="Go on where a run that was cut off stopped.")
 @click.option("--audit", is_flag=True, help="Look at every record for fields that no rule names, not at a sample.")
-def convert(inputs: tuple[str, ...], out: Path, name: str | None, format: str, to: str, workers: int | None, engine: str, strict: bool, resume: bool, audit: bool) -> None:
+def convert(
+    inputs: tuple[str, ...],
+    out: Path,
+    name: str | None,
+    format: str,
+    to: str,
+    workers: int | None,
+    engine: str,
+    strict: bool,
+    resume: bool,
+    audit: bool,
+) -> None:
     """Convert logs into a dataset: DIR/NAME.jsonl and DIR/NAME.yaml.
 
     INPUT is a file, a folder, a glob in quotes, an address such as s3://bucket/log.json, or - for standard input; packed files (.gz, .zst, .zip) are read as they are.
     Records that cannot be converted go to DIR/NAME.rejects.jsonl, each with its reason, and the exit code is 3."""
     from tracekit.pipeline import convert as run
     if engine == "ray":
-        click.echo("error: this version of tracekit has no ray engine yet; leave --engine out to use all cores of this machine", err=True)
+        click.echo(
+            "error: this version of tracekit has no ray engine yet; leave --engine out to use all cores of this machine",
+            err=True,
+        )
         sys.exit(1)
-    with _told(): report = run(list(inputs), out, name, format=format, to=to, workers=workers or _cores(), strict=strict, resume=resume, audit=audit, progress=sys.stderr.isatty())
+    with _told():
+        report = run(
+            list(inputs),
+            out,
+            name,
+            format=format,
+            to=to,
+            workers=workers or _cores(),
+            strict=strict,
+            resume=resume,
+            audit=audit,
+            progress=sys.stderr.isatty(),
+        )
     spec = next((f for f in report.files if f.suffix == ".yaml"), None)
-    if not report.read: click.echo("The log is sound and holds no records (a run that was planned and never started?): nothing was written.")
+    if not report.read:
+        click.echo("The log is sound and holds no records (a run that was planned and never started?): nothing was written.")
     elif not report.rows: click.echo("No record could be converted; the rejects file says why.")
     elif to == "parquet": click.echo("The platform loads JSONL only, so there is no spec beside Parquet.")
     *told, last = str(report).splitlines()
@@ -95,7 +137,7 @@ def convert(inputs: tuple[str, ...], out: Path, name: str | None, format: str, t
         if line: click.echo(line)
     sys.exit(3 if report.rejected else 0)
 
-# %% ../nbs/70_cli.ipynb #dd0f98d0
+# %% ../nbs/70_cli.ipynb #a180b24a
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 def validate(files: tuple[Path, ...]) -> None:
@@ -105,10 +147,14 @@ def validate(files: tuple[Path, ...]) -> None:
     from tracekit.dataset import validate as check
     found = 0
     for file in files:
-        for n, finding in enumerate(check(file), 1):
+        for finding in check(file):
             click.echo(str(finding))
             found += 1
-    click.echo(f"{found} finding{'s' if found > 1 else ''} in all" if found else f"{len(files)} {'file is' if len(files) == 1 else 'files are'} sound")
+    click.echo(
+        f"{found} finding{'s' if found > 1 else ''} in all"
+        if found
+        else f"{len(files)} {'file is' if len(files) == 1 else 'files are'} sound"
+    )
     sys.exit(1 if found else 0)
 
 # %% ../nbs/70_cli.ipynb #e62acecd

@@ -10,12 +10,13 @@ __all__ = ['SPEAKERS', 'RESULTS', 'FORMATS', 'json_text', 'arguments_text', 'sho
            'ChatMessage', 'parts', 'result_content', 'failed', 'MessageConverter', 'Context', 'Format', 'format',
            'load_formats', 'record_members', 'named_format', 'detect']
 
-# %% ../nbs/02_convert.ipynb #de97d900
+# %% ../nbs/02_convert.ipynb #0e8b6453
 import ast
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from types import ModuleType
 from typing import Any, get_type_hints
 
@@ -67,7 +68,7 @@ class Call(msgspec.Struct):
     created_by: str
     open: bool = True
 
-# %% ../nbs/02_convert.ipynb #c29f842b
+# %% ../nbs/02_convert.ipynb #eb43b4f2
 class Calls:
     "The calls of one trace: gives each an id of its own, and finds the call that a result answers"
     def __init__(self) -> None:
@@ -96,7 +97,9 @@ class Calls:
         "The oldest open call of that id, which is closed by this; or None"
         return self._close(self.by_id.get(id, ())) if id else None
 
-    def match(self, results: Sequence[tuple[Any, str | None]], later: Callable[[Any], bool] = lambda id: False) -> list[Call | None]:
+    def match(
+        self, results: Sequence[tuple[Any, str | None]], later: Callable[[Any], bool] = lambda id: False
+    ) -> list[Call | None]:
         "The call that each result (id, requestor) answers, or None. `later` says whether a call with that id is still to come"
         found = [self.by_id_open(id) for id, _ in results]
         for n, (id, requestor) in enumerate(results):
@@ -157,7 +160,7 @@ class ChatMessage(msgspec.Struct, gc=False):
         if self.cost is not None: item["cost"] = self.cost
         if self.usage is not None: item["usage"] = self.usage
 
-# %% ../nbs/02_convert.ipynb #16308855
+# %% ../nbs/02_convert.ipynb #9563054e
 def parts(role: str, content: Any) -> list[dict[str, Any]]:
     "The content of a message, in any of its forms, as a list of parts"
     text = output_text if role == "assistant" else input_text
@@ -171,7 +174,8 @@ def _part(text: Callable[[str], dict[str, Any]], part: Any) -> dict[str, Any]:
     if isinstance(part, str): return text(part)
     match part:
         case {"type": "text" | "input_text" | "output_text", "text": str(words)}: return text(words)
-        case {"type": "thinking", "thinking": str(words)} | {"type": "reasoning" | "reasoning_text", "text": str(words)}: return reasoning_text(words)
+        case {"type": "thinking", "thinking": str(words)} | {"type": "reasoning" | "reasoning_text", "text": str(words)}:
+            return reasoning_text(words)
         case {"type": "refusal", "refusal": str(words)}: return {"type": "refusal", "refusal": words}
         case {"type": "image_url", "image_url": {"url": str(url), **more}}: return _image(url, more.get("detail"))
         case {"type": "image_url" | "input_image", "image_url": str(url), **more}: return _image(url, more.get("detail"))
@@ -180,12 +184,16 @@ def _part(text: Callable[[str], dict[str, Any]], part: Any) -> dict[str, Any]:
 def _image(url: str, detail: Any) -> dict[str, Any]:
     return {"type": "input_image", "image_url": url, "detail": detail if detail in ("low", "high", "auto") else "auto"}
 
-# %% ../nbs/02_convert.ipynb #840201d2
+# %% ../nbs/02_convert.ipynb #7b827809
 def result_content(content: Any) -> Any:
     "What a tool returned, as text or as a list of text and image parts"
     if type(content) is str: return content
     if content is None: return ""
-    if isinstance(content, list) and content and all(isinstance(p, dict) and p.get("type") in ("text", "image_url", "input_text", "input_image") for p in content):
+    if (
+        isinstance(content, list)
+        and content
+        and all(isinstance(p, dict) and p.get("type") in ("text", "image_url", "input_text", "input_image") for p in content)
+    ):
         made = [_part(input_text, p) for p in content]
         if len(made) == 1 and made[0]["type"] == "input_text": return made[0]["text"]
         return made
@@ -211,7 +219,7 @@ class _Items:
     @property
     def items(self) -> list[Any]: return _ITEMS.validate_python(self.plain)
 
-# %% ../nbs/02_convert.ipynb #331ea43e
+# %% ../nbs/02_convert.ipynb #75c1cca2
 class _Speech(_Items):
     def convert_user_content(self, content: Any) -> None: self._speech(ChatMessage("user", content))
     def convert_assistant_content(self, content: Any) -> None: self._speech(ChatMessage("assistant", content))
@@ -222,12 +230,20 @@ class _Speech(_Items):
         if type(text) is not str: content = parts(m.role, text)
         elif m.role == "assistant": content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": None}]
         else: content = [{"type": "input_text", "text": text}]
-        self.plain.append(said := {"type": "message", "id": f"{self.prefix}{len(self.plain)}", "status": "completed", "role": m.role, "content": content})
+        self.plain.append(
+            said := {
+                "type": "message",
+                "id": f"{self.prefix}{len(self.plain)}",
+                "status": "completed",
+                "role": m.role,
+                "content": content,
+            }
+        )
         m.keep(said)
         thought = m.reasoning or m.reasoning_content
         if thought and isinstance(thought, str): content.insert(0, reasoning_text(thought))
 
-# %% ../nbs/02_convert.ipynb #d22a2af6
+# %% ../nbs/02_convert.ipynb #34e2fc43
 class _CallMaker(_Speech):
     def convert_tool_calls(self, tool_calls: Sequence[Any], role: str) -> None:
         "Add the calls of one message"
@@ -243,10 +259,20 @@ class _CallMaker(_Speech):
             name, arguments = (t.name, t.arguments) if t.function is None else (t.function.name, t.function.arguments)
             if name is None: raise Rejected("convert", "a tool call without a name", f"{self.where}{at}.tool_calls[{n}]")
             one = self.calls.open(t.id, created_by)
-            self.plain.append({"type": "function_call", "id": one.call_id, "call_id": one.call_id, "name": name, "arguments": arguments_text(arguments),
-                               "status": "completed", "original_call_id": t.id, "created_by": created_by})
+            self.plain.append(
+                {
+                    "type": "function_call",
+                    "id": one.call_id,
+                    "call_id": one.call_id,
+                    "name": name,
+                    "arguments": arguments_text(arguments),
+                    "status": "completed",
+                    "original_call_id": t.id,
+                    "created_by": created_by,
+                }
+            )
 
-# %% ../nbs/02_convert.ipynb #4ca5f8ef
+# %% ../nbs/02_convert.ipynb #3681d89b
 class _ResultMaker(_CallMaker):
     def __init__(self, key: str = "", where: str = "$.messages"):
         super().__init__(key, where)
@@ -254,19 +280,30 @@ class _ResultMaker(_CallMaker):
         self.ahead: Sequence[ChatMessage] = ()   # all messages, and the position of the one being converted
         self.at = 0
 
-    def convert_tool_result(self, message: Any) -> None:
+    def convert_tool_result(self, result: Any) -> None:
         "Add the result in one tool message (several, if it holds tool_messages)"
-        self._results([typed(message, ChatMessage) if isinstance(message, dict) else message])
+        self._results([typed(result, ChatMessage) if isinstance(result, dict) else result])
 
     def _results(self, group: Sequence[ChatMessage]) -> None:
         "Add the results of tool messages that stand together, each paired with its call"
-        if len(group) == 1 and (one := self.calls.by_id_open(group[0].id)): return self._result(group[0], one)   # nearly always
+        if len(group) == 1 and (one := self.calls.by_id_open(group[0].id)):
+            return self._result(group[0], one)  # nearly always
         results = [r for m in group for r in (m.tool_messages if m.tool_messages is not None else (m,))]
         ids = [(r.id or r.tool_call_id or r.call_id or None, r.requestor) for r in results]
         for r, (id, _), one in zip(results, ids, self.calls.match(ids, self._later)):
             if one is not None: self._result(r, one)
             elif id and self._later(id): self.waiting.append(r)
-            else: self.orphans.append({"before_item": len(self.plain), "id": id, "requestor": r.requestor, "name": r.name, "content": r.content, "error": r.error})
+            else:
+                self.orphans.append(
+                    {
+                        "before_item": len(self.plain),
+                        "id": id,
+                        "requestor": r.requestor,
+                        "name": r.name,
+                        "content": r.content,
+                        "error": r.error,
+                    }
+                )
 
     def _later(self, id: Any) -> bool:
         "Whether a call with that id is still to come"
@@ -274,11 +311,20 @@ class _ResultMaker(_CallMaker):
 
     def _result(self, r: ChatMessage, one: Call) -> None:
         status = "incomplete" if r.error and failed(r.error) else "completed"
-        self.plain.append(made := {"type": "function_call_output", "id": one.call_id, "call_id": one.call_id, "output": r.content if type(r.content) is str else result_content(r.content),
-                                   "status": status, "original_call_id": one.original, "created_by": one.created_by})
+        self.plain.append(
+            made := {
+                "type": "function_call_output",
+                "id": one.call_id,
+                "call_id": one.call_id,
+                "output": r.content if type(r.content) is str else result_content(r.content),
+                "status": status,
+                "original_call_id": one.original,
+                "created_by": one.created_by,
+            }
+        )
         r.keep(made)
 
-# %% ../nbs/02_convert.ipynb #ed60f9ee
+# %% ../nbs/02_convert.ipynb #4bffb3c4
 class MessageConverter(_ResultMaker):
     "Converts chat messages (dicts or ChatMessage) to the items of a trace, every call paired with its own result"
     def convert(self, messages: Iterable[Any]) -> list[Any]:
@@ -297,7 +343,12 @@ class MessageConverter(_ResultMaker):
             if group:
                 self._results(group)
                 group = []
-            if m.role not in SPEAKERS: raise Rejected("convert", f"unknown role {m.role!r}, expected one of {', '.join(SPEAKERS + RESULTS)}", f"{self.where}[{n}].role")
+            if m.role not in SPEAKERS:
+                raise Rejected(
+                    "convert",
+                    f"unknown role {m.role!r}, expected one of {', '.join(SPEAKERS + RESULTS)}",
+                    f"{self.where}[{n}].role",
+                )
             if m.tool_calls or m.function_call is not None: self._calling(m, n)
             else: self._speech(m)
         self.at = len(messages)
@@ -319,21 +370,23 @@ class MessageConverter(_ResultMaker):
         waiting, self.waiting, self.at = self.waiting, [], self.at + 1
         self._results(waiting)
 
-# %% ../nbs/02_convert.ipynb #e7156ee1
+# %% ../nbs/02_convert.ipynb #fc6133a8
 @dataclass
 class Context:
     "What a record comes with: the head of its log, the name of its file, notes for metadata.extra, and its own bytes"
     head: Any = None
     source: str = ""
     notes: dict[str, Any] = field(default_factory=dict)
-    shared: dict[str, Any] = field(default_factory=dict)   # the same for all records of one log: a place for what is worked out once
+    shared: dict[str, Any] = field(
+        default_factory=dict
+    )  # the same for all records of one log: a place for what is worked out once
     raw: Callable[[], bytes] = lambda: b""
 
     def key(self, id: Any = None) -> str:
         "Twelve digits that stand for this record in ids: a hash of its id or, if it has none, of its bytes"
         return short_hash(str(id)) if id not in (None, "") else hashlib.sha256(self.raw()).hexdigest()[:12]
 
-# %% ../nbs/02_convert.ipynb #b4ad7c6f
+# %% ../nbs/02_convert.ipynb #ad541545
 @dataclass
 class Format:
     "One kind of log: its record type, how to know it, and how to convert it"
@@ -344,8 +397,10 @@ class Format:
     under: tuple[str, ...] = ()            # members of a document that hold the records
     head: type | None = None               # the document's other members
     wanted: tuple[str, ...] = ()           # those of them that its records cannot do without
-    beside: str | None = None              # a folder beside the log that holds its records, one a file
-    index: Callable[[Any], list[str] | None] = lambda document: None   # the names of those files, from the document; None if it holds its records itself
+    beside: str | None = None  # a folder beside the log that holds its records, one a file
+    index: Callable[[Any], list[str] | None] = lambda document: (
+        None
+    )  # the names of those files, from the document; None if it holds its records itself
     sniff: Callable[[set[str], Any], bool] = lambda keys, record: False
     dropped: Mapping[str, str] = field(default_factory=dict)   # path in the record -> why it is left out
     columns: Callable[[Any, Context], dict[str, Any]] = lambda record, context: {}
@@ -353,14 +408,21 @@ class Format:
     write: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
-        self.known = named(self.record, self.dropped)
         self.many = msgspec.json.Decoder(list[self.record])  # type: ignore[name-defined]
-        self.one = msgspec.json.Decoder(self.record)
+        self.one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self.record)
+
+    @property
+    def known(self) -> Any:
+        "Every member that the record type declares or that is dropped by name, as a tree"
+        return _known(self.record, tuple(self.dropped))
 
     def part(self, function: Callable[..., Any]) -> Callable[..., Any]:
         "Decorator: `function` (named columns, metadata, sniff, index or write) becomes that part of the format"
         setattr(self, function.__name__, function)
         return function
+
+@cache
+def _known(record: type, dropped: tuple[str, ...]) -> Any: return named(record, dropped)
 
 FORMATS: dict[str, Format] = {}
 
@@ -368,18 +430,22 @@ def format(name: str, about: str, under: str | Sequence[str] = (), **fields: Any
     "Register a format. The decorated generator takes (record: its Struct, context) and yields items"
     def register(items: Callable[..., Any]) -> Format:
         record = next(t for n, t in get_type_hints(items).items() if n != "return")
-        made = FORMATS[name] = Format(name, about, record, items, (under,) if isinstance(under, str) else tuple(under), **fields)
+        made = FORMATS[name] = Format(
+            name, about, record, items, (under,) if isinstance(under, str) else tuple(under), **fields
+        )
         return made
     return register
 
-# %% ../nbs/02_convert.ipynb #e33236ad
+# %% ../nbs/02_convert.ipynb #5ce5236a
 def load_formats() -> dict[str, Format]:
     "The registry with every format of tracekit and of other packages in it"
     import importlib
     import pkgutil
     from importlib.metadata import entry_points
     import tracekit.formats
-    for module in sorted(m.name for m in pkgutil.iter_modules(tracekit.formats.__path__)): importlib.import_module(f"tracekit.formats.{module}")
+
+    for module in sorted(m.name for m in pkgutil.iter_modules(tracekit.formats.__path__)):
+        importlib.import_module(f"tracekit.formats.{module}")
     for entry in entry_points(group="tracekit.formats"):
         if entry.name not in FORMATS: entry.load()
     return FORMATS
@@ -398,11 +464,17 @@ def detect(keys: Iterable[str], record: Any, source: str = "log") -> Format:
     "The format that knows a log by its head's members and its first record; raises UnknownFormat"
     found = next((f for f in load_formats().values() if f.sniff(set(keys), record)), None)
     if found: return found
-    seen = f"an object with {', '.join(list(record)[:8]) or 'no members'}" if isinstance(record, dict) else f"a {type(record).__name__}"
+    seen = (
+        f"an object with {', '.join(list(record)[:8]) or 'no members'}"
+        if isinstance(record, dict)
+        else f"a {type(record).__name__}"
+    )
     under = sorted({u for f in FORMATS.values() for u in f.under})
-    raise UnknownFormat(f"{source}: no known format. Its first record is {seen}. Looked for {', '.join(f'{f.name} ({f.about})' for f in FORMATS.values())}; "
-                        f"records may be lines, a list, or a list under {', '.join(under) or 'no member'}. If you know the format, name it with --format; "
-                        "to add one, follow the tutorial convert_your_logs")
+    raise UnknownFormat(
+        f"{source}: no known format. Its first record is {seen}. Looked for {', '.join(f'{f.name} ({f.about})' for f in FORMATS.values())}; "
+        f"records may be lines, a list, or a list under {', '.join(under) or 'no member'}. If you know the format, name it with --format; "
+        "to add one, follow the tutorial convert_your_logs"
+    )
 
 # %% ../nbs/02_convert.ipynb #0416e97d
 class _Callable(ModuleType):

@@ -103,15 +103,19 @@ class Dataset:
         first = next(self.plain(), None)
         return f"Dataset {self.path.name}: {len(self)} rows" + (f", columns {', '.join(first)}" if first else "")
 
-# %% ../nbs/30_dataset.ipynb #322e3054
+# %% ../nbs/30_dataset.ipynb #d752cd73
 def _rows_of(path: Path) -> Path:
     "Where the rows of a dataset are"
     if path.suffix in (".yaml", ".yml"):
         source = load_yaml(path).get("source") or {}
-        if source.get("type") != "local": raise InputError(f"{path}: only a spec with a local source can be opened here, this one has {source.get('type')!r}")
+        if source.get("type") != "local":
+            raise InputError(
+                f"{path}: only a spec with a local source can be opened here, this one has {source.get('type')!r}"
+            )
         path = path.parent/str(source.get("file_path"))
     if not path.exists(): raise InputError(f"{path}: no such dataset")
-    if path.is_dir() and not any(path.glob("*.parquet")): raise InputError(f"{path}: the folder holds no .parquet file; name a .jsonl file or a .yaml spec")
+    if path.is_dir() and not any(path.glob("*.parquet")):
+        raise InputError(f"{path}: the folder holds no .parquet file; name a .jsonl file or a .yaml spec")
     return path
 
 def _lines(f: IO[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -126,7 +130,7 @@ def _plain(text: bytes, where: str) -> dict[str, Any]:
     if not isinstance(row, dict): raise SchemaError(f"{where}: a row is an object, got {type(row).__name__}")
     return row
 
-# %% ../nbs/30_dataset.ipynb #e9712beb
+# %% ../nbs/30_dataset.ipynb #e1db30f3
 MAX_YAML, MAX_ALIASES = 1 << 20, 64
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
@@ -135,12 +139,14 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     try: text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as e: raise InputError(f"{path}: cannot be read: {e}") from None
     if len(text) > MAX_YAML: raise InputError(f"{path}: a spec of more than {MAX_YAML} characters is refused")
-    if len(re.findall(r"(?<!\S)\*[\w-]+", text)) > MAX_ALIASES: raise InputError(f"{path}: more than {MAX_ALIASES} YAML aliases are refused")
+    if len(re.findall(r"(?<!\S)\*[\w-]+", text)) > MAX_ALIASES:
+        raise InputError(f"{path}: more than {MAX_ALIASES} YAML aliases are refused")
     loader = _Loader(text)
     loader.folder = path.parent.resolve()
     try: data = loader.get_single_data()
     except (yaml.YAMLError, RecursionError, ValueError) as e: raise InputError(f"{path}: {_yaml_trouble(e)}") from None
-    if not isinstance(data, dict): raise InputError(f"{path}: expected a mapping of names to values, got {type(data).__name__}")
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected a mapping of names to values, got {type(data).__name__}")
     return data
 
 def _yaml_trouble(e: Exception) -> str:
@@ -152,19 +158,23 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = Counter(k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode))
-        if twice := [k for k, n in keys.items() if n > 1]: raise yaml.MarkedYAMLError(None, None, f"the key {twice[0]!r} is written twice", node.start_mark)
+        if twice := [k for k, n in keys.items() if n > 1]:
+            raise yaml.MarkedYAMLError(None, None, f"the key {twice[0]!r} is written twice", node.start_mark)
         return super().construct_mapping(node, deep=deep)
 
     def include(self, node: Any) -> str:
         given = self.construct_scalar(node)
         file = (self.folder/given).resolve()
-        if not file.is_relative_to(self.folder): raise yaml.MarkedYAMLError(None, None, f"!include {given} leaves the folder of the file", node.start_mark)
-        try: return file.read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as e: raise yaml.MarkedYAMLError(None, None, f"!include {given}: {e}", node.start_mark) from None
+        if not file.is_relative_to(self.folder):
+            raise yaml.MarkedYAMLError(None, None, f"!include {given} leaves the folder of the file", node.start_mark)
+        try:
+            return file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as e:
+            raise yaml.MarkedYAMLError(None, None, f"!include {given}: {e}", node.start_mark) from None
 
 _Loader.add_constructor("!include", _Loader.include)
 
-# %% ../nbs/30_dataset.ipynb #a358c400
+# %% ../nbs/30_dataset.ipynb #eae26389
 PARQUET_BYTES = 256 << 20   # JSON bytes in one Parquet part
 
 def write_parquet(rows: Iterable[bytes], kinds: dict[str, str], folder: Path) -> list[Path]:
@@ -172,7 +182,10 @@ def write_parquet(rows: Iterable[bytes], kinds: dict[str, str], folder: Path) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
     types = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
-    schema = pa.schema([pa.field(n, types.get(k, pa.string())) for n, k in kinds.items()], metadata={"tracekit.json": json.dumps([n for n, k in kinds.items() if k == "json"])})
+    schema = pa.schema(
+        [pa.field(n, types.get(k, pa.string())) for n, k in kinds.items()],
+        metadata={"tracekit.json": json.dumps([n for n, k in kinds.items() if k == "json"])},
+    )
     made: list[Path] = []
     for batch in _by_size(rows, PARQUET_BYTES):
         made.append(folder/f"part-{len(made):05}.parquet")
@@ -193,7 +206,7 @@ def _by_size(rows: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
             group, total = [], 0
     if group: yield group
 
-# %% ../nbs/30_dataset.ipynb #1271e4ee
+# %% ../nbs/30_dataset.ipynb #eb0442ca
 def column_kinds(rows: Iterable[bytes]) -> dict[str, str]:
     "The kind of every column: bool, int, float or str if all its values are, else json"
     seen: dict[str, set[str]] = {}
@@ -219,9 +232,10 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         table = pq.ParquetFile(file)
         nested = json.loads((table.schema_arrow.metadata or {}).get(b"tracekit.json", b"[]"))
         for batch in table.iter_batches(batch_size=256):
-            for row in batch.to_pylist(): yield {n: msgspec.json.decode(v) if n in nested and v is not None else v for n, v in row.items()}
+            for row in batch.to_pylist():
+                yield {n: msgspec.json.decode(v) if n in nested and v is not None else v for n, v in row.items()}
 
-# %% ../nbs/30_dataset.ipynb #07097e78
+# %% ../nbs/30_dataset.ipynb #63f07697
 @dataclass
 class Finding:
     "One thing that is wrong with a file"
@@ -229,24 +243,36 @@ class Finding:
     line: int | None
     what: str
     todo: str = ""
-    def __str__(self) -> str: return f"{self.file}{f':{self.line}' if self.line else ''}: {self.what}" + (f" -> {self.todo}" if self.todo else "")
 
-# %% ../nbs/30_dataset.ipynb #d5dfb0b9
+    def __str__(self) -> str:
+        return f"{self.file}{f':{self.line}' if self.line else ''}: {self.what}" + (f" -> {self.todo}" if self.todo else "")
+
+# %% ../nbs/30_dataset.ipynb #fb259804
 def link_findings(trace: Trace) -> Iterator[tuple[str, str]]:
     "What is wrong with the call ids of a trace: (what, what to do)"
     calls: dict[str, int] = {}
     answered: dict[str, int] = {}
     for n, item in enumerate(trace.items):
         if item.type == "function_call":
-            if not item.call_id: yield f"items[{n}].call_id: is empty", "give every call an id"
-            elif item.call_id in calls: yield f"items[{n}].call_id: {item.call_id!r} is used by items[{calls[item.call_id]}] already", "make call ids unique in a trace"
+            if not item.call_id:
+                yield f"items[{n}].call_id: is empty", "give every call an id"
+            elif item.call_id in calls:
+                yield (
+                    f"items[{n}].call_id: {item.call_id!r} is used by items[{calls[item.call_id]}] already",
+                    "make call ids unique in a trace",
+                )
             calls[item.call_id] = n
         elif item.type == "function_call_output":
-            if item.call_id not in calls: yield f"items[{n}].call_id: {item.call_id!r} answers no earlier call", "pair outputs with calls"
-            elif item.call_id in answered: yield f"items[{n}].call_id: a second output for {item.call_id!r}, after items[{answered[item.call_id]}]", "give every output its own call"
+            if item.call_id not in calls:
+                yield f"items[{n}].call_id: {item.call_id!r} answers no earlier call", "pair outputs with calls"
+            elif item.call_id in answered:
+                yield (
+                    f"items[{n}].call_id: a second output for {item.call_id!r}, after items[{answered[item.call_id]}]",
+                    "give every output its own call",
+                )
             answered[item.call_id] = n
 
-# %% ../nbs/30_dataset.ipynb #8b7a6afb
+# %% ../nbs/30_dataset.ipynb #d9973888
 def difference(given: Any, canonical: Any, path: str = "trace") -> str:
     "Where plain data first differs from its canonical full form; empty if it does not"
     if isinstance(given, dict) and isinstance(canonical, dict):
@@ -258,7 +284,11 @@ def difference(given: Any, canonical: Any, path: str = "trace") -> str:
     if isinstance(given, list) and isinstance(canonical, list):
         if len(given) != len(canonical): return f"{path} has {len(given)} entries, expected {len(canonical)}"
         return next((d for n, (a, b) in enumerate(zip(given, canonical)) if (d := difference(a, b, f"{path}[{n}]"))), "")
-    return "" if given == canonical and type(given) in (type(canonical), int, float) else f"{path} is {given!r:.40}, canonical is {canonical!r:.40}"
+    return (
+        ""
+        if given == canonical and type(given) in (type(canonical), int, float)
+        else f"{path} is {given!r:.40}, canonical is {canonical!r:.40}"
+    )
 
 def row_findings(text: bytes, column: str = "trace") -> Iterator[tuple[str, str]]:
     "What is wrong with one line of a dataset: (what, what to do)"
@@ -267,17 +297,22 @@ def row_findings(text: bytes, column: str = "trace") -> Iterator[tuple[str, str]
         yield f"not JSON: {e}", "write one JSON object a line, without NaN"
         return
     if not isinstance(row, dict) or column not in row:
-        yield f"a row is an object with the column {column!r}, got {f'columns {list(row)[:6]}' if isinstance(row, dict) else type(row).__name__}", "name the trace column, or convert the log first"
+        yield (
+            f"a row is an object with the column {column!r}, got {f'columns {list(row)[:6]}' if isinstance(row, dict) else type(row).__name__}",
+            "name the trace column, or convert the log first",
+        )
         return
     try: trace = Trace.model_validate(row[column])
     except SchemaError as e:
         yield from ((what, "see the trace format") for what in str(e).splitlines())
         return
     yield from link_findings(trace)
-    if found := difference(row[column], trace.model_dump(mode="json")): yield f"not the canonical full form: {found}", "write trace.model_dump(mode=\"json\")"
-    if any(end in text for end in (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")): yield "a raw line separator (U+2028, U+2029 or U+0085) inside a string", "write it as an escape"
+    if found := difference(row[column], trace.model_dump(mode="json")):
+        yield f"not the canonical full form: {found}", 'write trace.model_dump(mode="json")'
+    if any(end in text for end in (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")):
+        yield "a raw line separator (U+2028, U+2029 or U+0085) inside a string", "write it as an escape"
 
-# %% ../nbs/30_dataset.ipynb #e50f19ff
+# %% ../nbs/30_dataset.ipynb #40fb72c2
 UPLOAD_LIMIT = 1 << 30
 
 def jsonl_findings(path: Path) -> Iterator[Finding]:
@@ -285,17 +320,36 @@ def jsonl_findings(path: Path) -> Iterator[Finding]:
     rows = 0
     with open(path, "rb") as f:
         for number, text in enumerate(f, 1):
-            if number == 1 and text.startswith(b"\xef\xbb\xbf"): yield Finding(str(path), 1, "begins with a byte order mark", "save as UTF-8 without BOM"); text = text[3:]
-            if not text.strip(): yield Finding(str(path), number, "a blank line", "remove it: some readers fail on it"); continue
+            if number == 1 and text.startswith(b"\xef\xbb\xbf"):
+                yield Finding(str(path), 1, "begins with a byte order mark", "save as UTF-8 without BOM")
+                text = text[3:]
+            if not text.strip():
+                yield Finding(str(path), number, "a blank line", "remove it: some readers fail on it")
+                continue
             rows += 1
             yield from (Finding(str(path), number, *found) for found in row_findings(text.rstrip(b"\r\n")))
     if not rows: yield Finding(str(path), None, "holds no row", "convert a log with at least one record")
-    if path.stat().st_size > UPLOAD_LIMIT: yield Finding(str(path), None, f"is larger than the platform's upload limit of {UPLOAD_LIMIT >> 30} GB", "split it")
+    if path.stat().st_size > UPLOAD_LIMIT:
+        yield Finding(str(path), None, f"is larger than the platform's upload limit of {UPLOAD_LIMIT >> 30} GB", "split it")
 
-# %% ../nbs/30_dataset.ipynb #fb61dc14
+# %% ../nbs/30_dataset.ipynb #4a91c220
 class Filter(ClosedModel):
     "A condition on rows"
-    op: Literal["equals", "not_equals", "greater_than", "less_than", "greater_or_equal", "less_or_equal", "in", "not_in", "exists", "not_exists", "is_true", "is_false"]
+
+    op: Literal[
+        "equals",
+        "not_equals",
+        "greater_than",
+        "less_than",
+        "greater_or_equal",
+        "less_or_equal",
+        "in",
+        "not_in",
+        "exists",
+        "not_exists",
+        "is_true",
+        "is_false",
+    ]
     expression: str
     value: Any = None
     values: list[Any] | None = None
@@ -331,7 +385,7 @@ class ServiceSource(BaseModel):
     "Traces of a service, which the platform's server fetches"
     type: Literal["langsmith", "phoenix", "claude_code", "inspect_ai"]
 
-# %% ../nbs/30_dataset.ipynb #233138cd
+# %% ../nbs/30_dataset.ipynb #e3f68dc5
 class Generator(ClosedModel):
     "A generator that makes the rows"
     dataset_generator_key: str
@@ -344,13 +398,16 @@ class DatasetSpec(ClosedModel):
     display_name: Annotated[str, Field(min_length=1)]
     description: str | None = None
     long_description: str | None = None
-    source: Annotated[LocalSource | FolderSource | UrlSource | HubSource | ServiceSource, Field(discriminator="type")] | None = None
+    source: (
+        Annotated[LocalSource | FolderSource | UrlSource | HubSource | ServiceSource, Field(discriminator="type")] | None
+    ) = None
     generator_specification: Generator | None = None
     tags: list[str] | None = None
 
     @model_validator(mode="after")
     def _has_rows(self) -> DatasetSpec:
-        if self.source is None and self.generator_specification is None: raise ValueError("has neither source nor generator_specification")
+        if self.source is None and self.generator_specification is None:
+            raise ValueError("has neither source nor generator_specification")
         return self
 
 def spec_findings(path: Path) -> Iterator[Finding]:
@@ -361,27 +418,43 @@ def spec_findings(path: Path) -> Iterator[Finding]:
         return
     try: checked = DatasetSpec(**data)
     except (ValidationError, TypeError) as e:
-        yield from (Finding(str(path), None, what) for what in (explain(e, 20) if isinstance(e, ValidationError) else str(e)).splitlines())
+        yield from (
+            Finding(str(path), None, what)
+            for what in (explain(e, 20) if isinstance(e, ValidationError) else str(e)).splitlines()
+        )
         return
     if any("((TODO))" in text for text in _texts(data)): yield Finding(str(path), None, "holds a ((TODO))", "fill it in")
     if isinstance(checked.source, LocalSource): yield from _local_findings(path, checked.source.file_path)
-    if isinstance(checked.source, FolderSource) and not (path.parent/checked.source.directory_path).is_dir(): yield Finding(str(path), None, f"source.directory_path: no such folder {checked.source.directory_path}")
+    if isinstance(checked.source, FolderSource) and not (path.parent / checked.source.directory_path).is_dir():
+        yield Finding(str(path), None, f"source.directory_path: no such folder {checked.source.directory_path}")
 
 def _texts(data: Any) -> Iterator[str]:
-    if isinstance(data, str): yield data
-    elif isinstance(data, dict | list): yield from (t for v in (data.values() if isinstance(data, dict) else data) for t in _texts(v))
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, dict | list):
+        yield from (t for v in (data.values() if isinstance(data, dict) else data) for t in _texts(v))
 
 def _local_findings(path: Path, file_path: str) -> Iterator[Finding]:
     rows = path.parent/file_path
-    if rows.suffix.lower() not in (".jsonl", ".csv"): yield Finding(str(path), None, f"source.file_path: {file_path} must end in .jsonl or .csv", "the platform loads nothing else")
-    elif not rows.is_file(): yield Finding(str(path), None, f"source.file_path: no such file {file_path}", "paths are relative to the spec")
+    if rows.suffix.lower() not in (".jsonl", ".csv"):
+        yield Finding(
+            str(path), None, f"source.file_path: {file_path} must end in .jsonl or .csv", "the platform loads nothing else"
+        )
+    elif not rows.is_file():
+        yield Finding(str(path), None, f"source.file_path: no such file {file_path}", "paths are relative to the spec")
     elif rows.suffix.lower() == ".jsonl": yield from jsonl_findings(rows)
 
-# %% ../nbs/30_dataset.ipynb #373bf5ca
+# %% ../nbs/30_dataset.ipynb #8f3e3db8
 def validate(path: str | Path) -> Iterator[Finding]:
     "Everything that is wrong with a dataset (.jsonl) or its spec (.yaml), the rows behind the spec included"
     path = Path(path)
     if not path.is_file(): yield Finding(str(path), None, "no such file")
     elif path.suffix.lower() == ".jsonl": yield from jsonl_findings(path)
     elif path.suffix.lower() in (".yaml", ".yml"): yield from spec_findings(path)
-    else: yield Finding(str(path), None, "expected a dataset (.jsonl) or a dataset spec (.yaml)", "convert a log first: tracekit convert LOG")
+    else:
+        yield Finding(
+            str(path),
+            None,
+            "expected a dataset (.jsonl) or a dataset spec (.yaml)",
+            "convert a log first: tracekit convert LOG",
+        )

@@ -30,11 +30,29 @@ from typing import IO, Any
 # %% ../nbs/40_pipeline.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/40_pipeline.ipynb #4259339c
+# %% ../nbs/40_pipeline.ipynb #6ca3d94c
 from .convert import Context, Format, detect, load_formats, named_format, record_members
 from .dataset import atomic, column_kinds, spec_text, write_parquet
 from .row import Row, build, check, line
-from .source import Batch, InputError, Layout, Log, Rejected, TracekitError, batches, exact, expand, layout, packing, repeated_keys, second_chance, skip_space, strict, typed, unnamed
+from tracekit.source import (
+    Batch,
+    InputError,
+    Layout,
+    Log,
+    Rejected,
+    TracekitError,
+    batches,
+    exact,
+    expand,
+    layout,
+    packing,
+    repeated_keys,
+    second_chance,
+    skip_space,
+    strict,
+    typed,
+    unnamed,
+)
 
 # %% ../nbs/40_pipeline.ipynb #73becb6f
 PART = 8 << 20   # bytes of input in one part
@@ -117,13 +135,24 @@ def _careful(raw: memoryview, form: Format) -> tuple[Any, list[str]]:
         if not mended: raise first from None
         return typed(value, form.record), mended
 
-# %% ../nbs/40_pipeline.ipynb #07c73bac
+# %% ../nbs/40_pipeline.ipynb #724328f0
 KEEP_TEXT = 1 << 20   # a rejected record's own text is kept up to this many bytes
 
-def reject(error: Rejected, path: str, raw: bytes, offset: int | None = None, record: int | None = None, line: int | None = None) -> dict[str, Any]:
+def reject(
+    error: Rejected, path: str, raw: bytes, offset: int | None = None, record: int | None = None, line: int | None = None
+) -> dict[str, Any]:
     "A line of the rejects file; `record` counts from 0, `line` from 1, `offset` and `length` are bytes in the (unpacked) file"
-    found = {"file": path, "record": record, "line": line, "offset": offset, "length": len(raw), "stage": error.stage, "path": error.path, "cause": error.cause,
-             "sha256": hashlib.sha256(raw).hexdigest()}
+    found = {
+        "file": path,
+        "record": record,
+        "line": line,
+        "offset": offset,
+        "length": len(raw),
+        "stage": error.stage,
+        "path": error.path,
+        "cause": error.cause,
+        "sha256": hashlib.sha256(raw).hexdigest(),
+    }
     kept = raw[:KEEP_TEXT]
     try: found["text"] = kept.decode("utf-8")
     except UnicodeDecodeError: found["text"] = kept.decode("utf-8", "backslashreplace")
@@ -131,11 +160,17 @@ def reject(error: Rejected, path: str, raw: bytes, offset: int | None = None, re
 
 def told(reject: dict[str, Any]) -> str:
     "A reject in one line, for people"
-    place = f" line {reject['line']}" if reject["line"] else f" record {reject['record']}" if reject["record"] is not None else ""
+    place = (
+        f" line {reject['line']}"
+        if reject["line"]
+        else f" record {reject['record']}"
+        if reject["record"] is not None
+        else ""
+    )
     at = "" if reject["path"] == "$" else f" at {reject['path']}"
     return f"{reject['file']}{place}: {reject['cause']}{at} ({reject['stage']})"
 
-# %% ../nbs/40_pipeline.ipynb #23262fce
+# %% ../nbs/40_pipeline.ipynb #6b9b2ff7
 @dataclass(frozen=True)
 class Job:
     "What all parts of one conversion share"
@@ -150,9 +185,11 @@ class Tally:
     rows: int = 0
     rejected: int = 0
     bytes: int = 0
-    spans: list[tuple[str, int, int, int]] = field(default_factory=list)   # path, start, where the next record begins, records
-    formats: dict[str, int] = field(default_factory=dict)                  # format -> spans
-    unnamed: dict[str, int] = field(default_factory=dict)                  # path in the record -> in how many records of the sample
+    spans: list[tuple[str, int, int, int]] = field(
+        default_factory=list
+    )  # path, start, where the next record begins, records
+    formats: dict[str, int] = field(default_factory=dict)  # format -> spans
+    unnamed: dict[str, int] = field(default_factory=dict)  # path in the record -> in how many records of the sample
     repeated: dict[str, int] = field(default_factory=dict)                 # key written twice -> how often in the sample
     mended: int = 0
     sampled: int = 0
@@ -192,8 +229,13 @@ def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     first = _first_record(log.data, form)
     return detect(keys | (set(first) if form.shape == "object" and isinstance(first, dict) else set()), first, log.path)
 
-# %% ../nbs/40_pipeline.ipynb #b24e5448
-SAMPLE, EVERY, DOUBLES = 100, 1000, 10   # the audit reads the first records of a file and every so-manieth after; repeated keys in the first few
+# %% ../nbs/40_pipeline.ipynb #d63600fd
+SAMPLE, EVERY, DOUBLES = (
+    100,
+    1000,
+    10,
+)  # the audit reads the first records of a file and every so-manieth after; repeated keys in the first few
+
 
 def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str, Any]]:
     "Every record of a span as the line of its row or, if it has to be set aside, as a reject"
@@ -203,7 +245,9 @@ def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str,
             form = span.form or layout(log.data, span.path, *record_members())
             reader = _Reader(log, form, job, tally)
             start = span.start or form.start
-            for count, made in enumerate(reader.lines(start, span.stop or len(log.data)), 1): yield made
+            for made in reader.lines(start, span.stop or len(log.data)):
+                count += 1
+                yield made
             end = reader.end
     except InputError as e:
         count += 1
@@ -213,11 +257,18 @@ def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str,
         yield reject(e, span.path, b"")
     tally.spans.append((span.path, span.start, end, count))
 
-# %% ../nbs/40_pipeline.ipynb #98dc9951
+# %% ../nbs/40_pipeline.ipynb #9368b2be
 class _Records:
     "Finds the records of one log"
     def __init__(self, log: Log, form: Layout, job: Job, tally: Tally):
-        self.log, self.data, self.layout, self.job, self.tally, self.source = log, log.data, form, job, tally, label(log.path)
+        self.log, self.data, self.layout, self.job, self.tally, self.source = (
+            log,
+            log.data,
+            form,
+            job,
+            tally,
+            label(log.path),
+        )
         self.format, self.head, self.shared = _known(log, form, job)
         self.end = 0                          # where the next record begins
         self.newlines, self.counted = 0, 0    # newlines in the data up to `counted`
@@ -228,13 +279,15 @@ class _Records:
         for batch in batches(self.data, self.layout, start, stop, self.format.many):
             self.end = batch.stop
             places = _Places(self.data, self.layout, batch)
-            for n, record in enumerate(batch.records if batch.records is not None else [None] * len(batch.extents or ())): yield record, places.of(n)
+            for n, record in enumerate(batch.records if batch.records is not None else [None] * len(batch.extents or ())):
+                yield record, places.of(n)
 
     def line_of(self, offset: int) -> int | None:
         "The line that a byte stands in, if the log is made of lines"
         if self.layout.shape not in ("lines", "values"): return None
         if offset < self.counted: self.newlines = self.counted = 0
-        for at in range(self.counted, offset, 1 << 20): self.newlines += bytes(self.data[at:min(at + (1 << 20), offset)]).count(b"\n")
+        for at in range(self.counted, offset, 1 << 20):
+            self.newlines += bytes(self.data[at : min(at + (1 << 20), offset)]).count(b"\n")
         self.counted = offset
         return self.newlines + 1
 
@@ -247,7 +300,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #395f75f2
+# %% ../nbs/40_pipeline.ipynb #fdf60283
 class Stopped(TracekitError):
     "A record was set aside although `strict` was asked for"
 
@@ -261,12 +314,15 @@ class _Reader(_Records):
     def _own(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
         first, made = start == self.layout.start, None
         for n, (record, place) in enumerate(self.records(start, stop)):
-            if self.job.audit or n % EVERY == 0 or first and n < SAMPLE: self._audit(place(), self.job.audit or n % EVERY == 0 or first and n < DOUBLES)
+            if self.job.audit or n % EVERY == 0 or first and n < SAMPLE:
+                self._audit(place(), self.job.audit or n % EVERY == 0 or first and n < DOUBLES)
             made = self._made(record, place, n)
             yield made
         if stop == len(self.data): yield from self._ending(not isinstance(made, dict))
 
-    def _made(self, record: Any, place: Callable[[], tuple[int, int]], n: int | None, log: Log | None = None) -> bytes | dict[str, Any]:
+    def _made(
+        self, record: Any, place: Callable[[], tuple[int, int]], n: int | None, log: Log | None = None
+    ) -> bytes | dict[str, Any]:
         data = log.data if log else self.data
         context = Context(self.head, self.source, {}, self.shared, lambda: bytes(data[slice(*place())]).rstrip())
         try:
@@ -286,9 +342,22 @@ class _Reader(_Records):
         "What is wrong with the end of the log"
         if self.log.damage: yield self._reject(Rejected("open", self.log.damage), b"", self.log.path, len(self.data), None)
         elif self.layout.shape == "array" and self.end >= len(self.data):
-            if sound: yield self._reject(Rejected("open", "the file ends before its list does: records are missing"), b"", self.log.path, len(self.data), None)
+            if sound:
+                yield self._reject(
+                    Rejected("open", "the file ends before its list does: records are missing"),
+                    b"",
+                    self.log.path,
+                    len(self.data),
+                    None,
+                )
         elif self.layout.shape == "array" and not self.layout.under and skip_space(self.data, self.end + 1) < len(self.data):
-            yield self._reject(Rejected("open", "text after the end of the list"), bytes(self.data[self.end+1:]).strip(), self.log.path, self.end + 1, None)
+            yield self._reject(
+                Rejected("open", "text after the end of the list"),
+                bytes(self.data[self.end + 1 :]).strip(),
+                self.log.path,
+                self.end + 1,
+                None,
+            )
 
     def _audit(self, place: tuple[int, int], doubles: bool) -> None:
         raw = self.data[slice(*place)]
@@ -298,7 +367,12 @@ class _Reader(_Records):
         _count(self.tally.unnamed, set(unnamed(value, self.format.known)))
         if doubles: _count(self.tally.repeated, repeated_keys(raw))
 
-    def _index(self) -> list[str] | None: return self.format.index(_first_record(self.data, self.layout)) if self.layout.shape == "object" and self.format.beside else None
+    def _index(self) -> list[str] | None:
+        return (
+            self.format.index(_first_record(self.data, self.layout))
+            if self.layout.shape == "object" and self.format.beside
+            else None
+        )
 
     def _beside(self, names: list[str]) -> Iterator[bytes | dict[str, Any]]:
         "The records in the files beside the log; index and files must agree"
@@ -306,11 +380,14 @@ class _Reader(_Records):
         files = {p.stem: p for p in sorted(folder.glob("*.json"))}
         missing, surplus = [n for n in names if n not in files], [n for n in files if n not in names]
         if missing or surplus:
-            raise InputError(f"{self.log.path}: its index and the folder {folder.name}/ disagree: {len(missing)} in the index have no file ({', '.join(missing[:3]) or '-'}), "
-                             f"{len(surplus)} files are not in the index ({', '.join(surplus[:3]) or '-'}). Add what is missing, or convert the folder {folder.name}/ by itself")
+            raise InputError(
+                f"{self.log.path}: its index and the folder {folder.name}/ disagree: {len(missing)} in the index have no file ({', '.join(missing[:3]) or '-'}), "
+                f"{len(surplus)} files are not in the index ({', '.join(surplus[:3]) or '-'}). Add what is missing, or convert the folder {folder.name}/ by itself"
+            )
         self.head = typed(strict(self.data[self.layout.start:]), self.format.head) if self.format.head else None
         for n, name in enumerate(names):
-            with Log(files[name]) as log: yield self._made(None, lambda log=log: (0, len(log.data)), n, log)  # type: ignore[misc]
+            with Log(files[name]) as log:
+                yield self._made(None, lambda log=log: (0, len(log.data)), n, log)  # type: ignore[misc]
         self.end = len(self.data)
 
 # %% ../nbs/40_pipeline.ipynb #d0b8b548
@@ -342,13 +419,16 @@ def atomic_part(path: Path) -> Iterator[IO[bytes]]:
         os.replace(unfinished, path)
     finally: unfinished.unlink(missing_ok=True)
 
-# %% ../nbs/40_pipeline.ipynb #71ee92ad
+# %% ../nbs/40_pipeline.ipynb #ac3e0dbf
 def mend_seams(job: Job, parts: Sequence[Part], tallies: list[Tally]) -> int:
     "Convert parts again that did not begin where the one before them ended; how many there were"
     ends: dict[str, int] = {}
     mended = 0
     for n, part in enumerate(parts):
-        moved = tuple(replace(s, start=ends[s.path]) if s.form and s.path in ends and ends[s.path] != s.start else s for s in part.spans)
+        moved = tuple(
+            replace(s, start=ends[s.path]) if s.form and s.path in ends and ends[s.path] != s.start else s
+            for s in part.spans
+        )
         if moved != part.spans:
             (Path(job.folder)/f"{part.number:06}.done").unlink()
             tallies[n] = convert_part(job, replace(part, spans=moved))
@@ -382,7 +462,7 @@ def _rejects(job: Job, parts: Sequence[Part], tallies: Sequence[Tally]) -> Itera
                     yield found
         for path, _, _, count in tally.spans: before[path] += count
 
-# %% ../nbs/40_pipeline.ipynb #5097cedc
+# %% ../nbs/40_pipeline.ipynb #1386ade2
 @dataclass
 class Report:
     "What came of a conversion"
@@ -392,10 +472,12 @@ class Report:
     seconds: float = 0.0
     files: list[Path] = field(default_factory=list)             # what was written
     rejects: list[dict[str, Any]] = field(default_factory=list) # the first few rejects
-    formats: dict[str, int] = field(default_factory=dict)       # format -> how many logs or parts of logs
-    unnamed: dict[str, int] = field(default_factory=dict)       # fields that no rule of the format names -> in how many sampled records
-    repeated: dict[str, int] = field(default_factory=dict)      # keys written twice in one object, of which the last counts
-    mended: int = 0                                             # rows of records that needed a second chance (metadata.extra.repaired)
+    formats: dict[str, int] = field(default_factory=dict)  # format -> how many logs or parts of logs
+    unnamed: dict[str, int] = field(
+        default_factory=dict
+    )  # fields that no rule of the format names -> in how many sampled records
+    repeated: dict[str, int] = field(default_factory=dict)  # keys written twice in one object, of which the last counts
+    mended: int = 0  # rows of records that needed a second chance (metadata.extra.repaired)
     sampled: int = 0                                            # records that were audited
 
     @property
@@ -403,23 +485,42 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"set aside: {told(r)}" for r in self.rejects]
-        if self.rejected > len(self.rejects): lines.append(f"... and {self.rejected - len(self.rejects)} more, all in the rejects file")
-        if self.mended: lines.append(f"{self.mended} records were no strict JSON and were mended; metadata.extra.repaired of their traces says how")
-        for name, count in sorted(self.repeated.items()): lines.append(f"the key {name!r} is written twice in one object ({count} times in the sample); the last one counts")
-        if self.unnamed: lines.append(f"fields that no rule of the format names, not in the rows ({self.sampled} records looked at): " + ", ".join(f"{p} ({n})" for p, n in sorted(self.unnamed.items())))
+        if self.rejected > len(self.rejects):
+            lines.append(f"... and {self.rejected - len(self.rejects)} more, all in the rejects file")
+        if self.mended:
+            lines.append(
+                f"{self.mended} records were no strict JSON and were mended; metadata.extra.repaired of their traces says how"
+            )
+        for name, count in sorted(self.repeated.items()):
+            lines.append(
+                f"the key {name!r} is written twice in one object ({count} times in the sample); the last one counts"
+            )
+        if self.unnamed:
+            lines.append(
+                f"fields that no rule of the format names, not in the rows ({self.sampled} records looked at): "
+                + ", ".join(f"{p} ({n})" for p, n in sorted(self.unnamed.items()))
+            )
         return "\n".join([*lines, *map(str, self.files), f"read {self.read} rows {self.rows} rejected {self.rejected}"])
 
-# %% ../nbs/40_pipeline.ipynb #051959bf
+# %% ../nbs/40_pipeline.ipynb #1a1f0b19
 FEW = 10   # rejects shown in a report
 
 def join(job: Job, parts: Sequence[Part], tallies: list[Tally], out: Path, name: str, to: str = "jsonl") -> Report:
     "Put the parts together under their final names"
     mend_seams(job, parts, tallies)
-    report = Report(sum(t.rows for t in tallies), sum(t.rejected for t in tallies), sum(t.bytes for t in tallies), mended=sum(t.mended for t in tallies), sampled=sum(t.sampled for t in tallies))
-    for member in ("formats", "unnamed", "repeated"): setattr(report, member, dict(sum((Counter(getattr(t, member)) for t in tallies), Counter())))
+    report = Report(
+        sum(t.rows for t in tallies),
+        sum(t.rejected for t in tallies),
+        sum(t.bytes for t in tallies),
+        mended=sum(t.mended for t in tallies),
+        sampled=sum(t.sampled for t in tallies),
+    )
+    for member in ("formats", "unnamed", "repeated"):
+        setattr(report, member, dict(sum((Counter(getattr(t, member)) for t in tallies), Counter())))
     rejects = list(islice(_rejects(job, parts, tallies), FEW))
     report.rejects = rejects
-    if not report.rows and rejects and all(r["stage"] == "open" for r in rejects): raise InputError("\n".join(f"{r['file']}: {r['cause']}" for r in rejects))
+    if not report.rows and rejects and all(r["stage"] == "open" for r in rejects):
+        raise InputError("\n".join(f"{r['file']}: {r['cause']}" for r in rejects))
     _write_rejects(report, _rejects(job, parts, tallies), out/f"{name}.rejects.jsonl")
     if report.rows:
         rows = [Path(job.folder)/f"{part.number:06}.rows" for part in parts]
@@ -450,7 +551,7 @@ def _write_parquet(rows: Sequence[Path], out: Path, name: str) -> list[Path]:
     finally: shutil.rmtree(unfinished, ignore_errors=True)
     return [out/name]
 
-# %% ../nbs/40_pipeline.ipynb #f37f3907
+# %% ../nbs/40_pipeline.ipynb #aa93ea75
 def default_name(inputs: Sequence[str | Path]) -> str:
     "The name of a dataset, from its first input"
     first = str(inputs[0])
@@ -464,8 +565,22 @@ def default_name(inputs: Sequence[str | Path]) -> str:
 def _fingerprint(parts: Sequence[Part], job: Job) -> bytes:
     "Changes if an input, an option or the version does"
     from tracekit import __version__
-    files = {s.path: (st.st_size, st.st_mtime_ns) if os.path.exists(s.path) and (st := os.stat(s.path)) else None for p in parts for s in p.spans}
-    return msgspec.json.encode([__version__, PART, job.format, job.audit, [[p.number, [(s.path, s.start, s.stop) for s in p.spans]] for p in parts], files])
+
+    files = {
+        s.path: (st.st_size, st.st_mtime_ns) if os.path.exists(s.path) and (st := os.stat(s.path)) else None
+        for p in parts
+        for s in p.spans
+    }
+    return msgspec.json.encode(
+        [
+            __version__,
+            PART,
+            job.format,
+            job.audit,
+            [[p.number, [(s.path, s.start, s.stop) for s in p.spans]] for p in parts],
+            files,
+        ]
+    )
 
 def _workplace(folder: Path, parts: Sequence[Part], job: Job, resume: bool) -> None:
     "Make the folder of the parts; keep what an earlier run finished if `resume` and nothing has changed"
@@ -474,7 +589,7 @@ def _workplace(folder: Path, parts: Sequence[Part], job: Job, resume: bool) -> N
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_part(mark) as f: f.write(now)
 
-# %% ../nbs/40_pipeline.ipynb #c940fe1d
+# %% ../nbs/40_pipeline.ipynb #fb532826
 def _engine(workers: int, parts: int, given: Any) -> Callable[[Callable[[Part], Tally], Sequence[Part]], Iterable[Tally]]:
     "What runs the parts: the given map, the built-in one, or a pool of processes"
     if given is not None: return given
@@ -492,11 +607,31 @@ def _progress(parts: Sequence[Part], wanted: bool | None) -> Any:
     "A progress bar in a terminal or notebook; silent when piped"
     from tqdm.auto import tqdm
     shown = sys.stderr.isatty() or "ipykernel" in sys.modules if wanted is None else wanted
-    return tqdm(total=sum(p.size for p in parts), unit="B", unit_scale=True, unit_divisor=1024, disable=not shown, desc="convert", leave=False)
+    return tqdm(
+        total=sum(p.size for p in parts),
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        disable=not shown,
+        desc="convert",
+        leave=False,
+    )
 
-# %% ../nbs/40_pipeline.ipynb #d607eca5
-def convert(inputs: str | Path | Sequence[str | Path], out: str | Path = ".", name: str | None = None, *, format: str = "auto", to: str = "jsonl", workers: int = 1,
-            map: Any = None, strict: bool = False, resume: bool = False, audit: bool = False, progress: bool | None = None) -> Report:
+# %% ../nbs/40_pipeline.ipynb #a65d1966
+def convert(
+    inputs: str | Path | Sequence[str | Path],
+    out: str | Path = ".",
+    name: str | None = None,
+    *,
+    format: str = "auto",
+    to: str = "jsonl",
+    workers: int = 1,
+    map: Any = None,
+    strict: bool = False,
+    resume: bool = False,
+    audit: bool = False,
+    progress: bool | None = None,
+) -> Report:
     "Convert logs into the dataset `out`/`name`; raises InputError if nothing could be read or written, Stopped at the first reject if `strict`"
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     name, out, began = name or default_name(given), Path(out), time.perf_counter()
@@ -506,8 +641,7 @@ def convert(inputs: str | Path | Sequence[str | Path], out: str | Path = ".", na
     job = Job(str(folder), format, audit, strict)
     if format != "auto": named_format(format)
     with _told_errors(out, folder):
-        given = _spooled(given, out, name)
-        parts = plan(given)
+        parts = plan(_spooled(given, out, name))
         _refuse_overwrite(parts, [out/f"{name}.jsonl", out/f"{name}.rejects.jsonl"])
         _workplace(folder, parts, job, resume)
         tallies: list[Tally] = []
@@ -521,7 +655,7 @@ def convert(inputs: str | Path | Sequence[str | Path], out: str | Path = ".", na
     report.seconds = time.perf_counter() - began
     return report
 
-# %% ../nbs/40_pipeline.ipynb #a141334b
+# %% ../nbs/40_pipeline.ipynb #ce14b387
 @contextmanager
 def _told_errors(out: Path, folder: Path) -> Iterator[None]:
     "Turn what goes wrong while writing into a message that says what to do; a failed input leaves no folder behind"
@@ -530,10 +664,14 @@ def _told_errors(out: Path, folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     except OSError as e:
-        raise InputError(f"{e.filename or out}: {e.strerror or e}. What is finished is kept in {folder}; mend it and run the same command with --resume") from e
+        raise InputError(
+            f"{e.filename or out}: {e.strerror or e}. What is finished is kept in {folder}; mend it and run the same command with --resume"
+        ) from e
     except Exception as e:
         if type(e).__name__ != "BrokenProcessPool": raise
-        raise InputError(f"a worker process died (out of memory?). What is finished is kept in {folder}; run the same command with --resume and fewer workers") from e
+        raise InputError(
+            f"a worker process died (out of memory?). What is finished is kept in {folder}; run the same command with --resume and fewer workers"
+        ) from e
 
 def _spooled(given: Sequence[str | Path], out: Path, name: str) -> list[str]:
     "The inputs, with standard input copied into a file, since workers cannot read it"
@@ -545,7 +683,10 @@ def _spooled(given: Sequence[str | Path], out: Path, name: str) -> list[str]:
 def _refuse_overwrite(parts: Sequence[Part], targets: Sequence[Path]) -> None:
     read = {os.path.realpath(s.path) for p in parts for s in p.spans if "://" not in s.path}
     for target in targets:
-        if os.path.realpath(target) in read: raise InputError(f"{target} is both an input and the output: choose another folder with -o or another name with --name")
+        if os.path.realpath(target) in read:
+            raise InputError(
+                f"{target} is both an input and the output: choose another folder with -o or another name with --name"
+            )
 
 # %% ../nbs/40_pipeline.ipynb #0f7abdf9
 def read(path: str | Path, format: str = "auto", rejects: list[dict[str, Any]] | None = None) -> Iterator[Row]:

@@ -61,19 +61,23 @@ def check(row: dict[str, Any]) -> dict[str, Any]:
         raise Rejected("check", cause[0].lower() + cause[1:], path.rstrip("`") or "$") from None
     return row
 
-# %% ../nbs/20_row.ipynb #5d38a08f
+# %% ../nbs/20_row.ipynb #fc8472d1
 _LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
 def line(row: dict[str, Any]) -> bytes:
     "The canonical line of a plain row, newline included; raises Rejected if a column is no JSON data"
     try: text = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError: text = _exact_line(row)
-    if b"\xa8" in text or b"\xa9" in text or b"\x85" in text:   # the last byte of each: one byte is found ten times faster than three
+    if (
+        b"\xa8" in text or b"\xa9" in text or b"\x85" in text
+    ):  # the last byte of each: one byte is found ten times faster than three
         for end, escaped in _LINE_ENDS:
             if end[-2:] in text: text = text.replace(end, escaped)
     return text
 
 def _exact_line(row: dict[str, Any]) -> bytes:
     "The line of a row that orjson refuses: with integers beyond 64 bits, or with text that is no Unicode"
-    try: return msgspec.json.encode(row) + b"\n"
-    except (TypeError, UnicodeEncodeError, msgspec.MsgspecError, RecursionError, ValueError) as e: raise Rejected("write", f"a value that JSON text cannot hold: {e}") from None
+    try:
+        return msgspec.json.encode(row) + b"\n"
+    except (TypeError, UnicodeEncodeError, msgspec.MsgspecError, RecursionError, ValueError) as e:
+        raise Rejected("write", f"a value that JSON text cannot hold: {e}") from None

@@ -42,13 +42,15 @@ class UnknownFormat(InputError):
 class SchemaError(TracekitError, ValueError):
     "A trace or a row breaks the schema; the message names the item and the field"
 
-# %% ../nbs/00_source.ipynb #058fa28e
+# %% ../nbs/00_source.ipynb #7650bb74
 class Rejected(TracekitError):
     "One record cannot become a row: the stage that refused it, the JSON path inside the record, and the cause"
     def __init__(self, stage: str, cause: str, path: str = "$"):
         super().__init__(f"{stage} at {path}: {cause}")
         self.stage, self.cause, self.path = stage, cause, path
-    def __reduce__(self) -> Any: return Rejected, (self.stage, self.cause, self.path)   # survives the way from a worker process
+
+    def __reduce__(self) -> Any:
+        return Rejected, (self.stage, self.cause, self.path)  # survives the way from a worker process
 
 # %% ../nbs/00_source.ipynb #b153d53b
 LOG_ENDINGS = (".json", ".jsonl", ".ndjson")
@@ -99,7 +101,7 @@ def expand(inputs: Iterable[str | Path]) -> list[str]:
             raise InputError(f"{given}: {what}. Give a log file, a folder, a glob in quotes, or - for standard input.")
     return list(found)
 
-# %% ../nbs/00_source.ipynb #f50db124
+# %% ../nbs/00_source.ipynb #9e62636b
 MAX_RATIO, ALWAYS_ALLOWED = 1000, 1 << 30   # a packed log may unpack to a gigabyte, or to a thousand times its size
 
 def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
@@ -111,7 +113,10 @@ def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
     try:
         while chunk := read(1 << 20):
             written += target.write(chunk)
-            if written > limit: raise InputError(f"{name}: unpacks to more than {limit/1e9:.1f} GB, over {MAX_RATIO} times its size; unpack it yourself if that is right")
+            if written > limit:
+                raise InputError(
+                    f"{name}: unpacks to more than {limit / 1e9:.1f} GB, over {MAX_RATIO} times its size; unpack it yourself if that is right"
+                )
     except (EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as e:
         return f"the packed data breaks off after {written} bytes ({type(e).__name__}: {e})"
     except Exception as e:
@@ -132,14 +137,24 @@ def _fetch(path: str, target: Any) -> str | None:
     except InputError: raise
     except Exception as e: raise InputError(f"{path}: cannot be opened ({type(e).__name__}: {e})") from e
 
-# %% ../nbs/00_source.ipynb #3f1a8228
-FOREIGN = {b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"\x1f\x8b": "gzip data without the ending .gz", b"PK\x03\x04": "a zip archive without the ending .zip",
-           b"\x28\xb5\x2f\xfd": "zstd data without the ending .zst", b"PAR1": "a Parquet file", b"SQLite": "a SQLite database", b"\x89PNG": "a picture", b"%PDF": "a PDF"}
+# %% ../nbs/00_source.ipynb #8daac442
+FOREIGN = {
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+    b"\x1f\x8b": "gzip data without the ending .gz",
+    b"PK\x03\x04": "a zip archive without the ending .zip",
+    b"\x28\xb5\x2f\xfd": "zstd data without the ending .zst",
+    b"PAR1": "a Parquet file",
+    b"SQLite": "a SQLite database",
+    b"\x89PNG": "a picture",
+    b"%PDF": "a PDF",
+}
 
 class Log:
     "One opened log: `data`, its bytes as a memoryview, and `damage`, what is missing from them"
     def __init__(self, path: str | Path):
-        self.path, self.damage = str(path), None
+        self.path = str(path)
+        self.damage: str | None = None
         try: self._file = self._open()
         except OSError as e: raise InputError(f"{self.path}: cannot be read: {e.strerror or e}") from e
         size = self._file.seek(0, 2)
@@ -219,7 +234,7 @@ class Layout:
     under: str | None = None                      # the member that holds the records
     between: re.Pattern[bytes] | None = None      # where one record of an array most likely ends and the next begins
 
-# %% ../nbs/00_source.ipynb #1e88c2d7
+# %% ../nbs/00_source.ipynb #3082d4ce
 _KEY = re.compile(rb'("(?:[^"\\]|\\.)*+")\s*:\s*')
 
 class _Members:
@@ -232,8 +247,12 @@ class _Members:
             if not m: raise msgspec.DecodeError(f"expected a member name (byte {pos})")
             yield msgspec.json.decode(m[1]), m.end()
             pos = after_value(data, m.end())
-            if data[pos:pos+1] == b",": pos = skip_space(data, pos + 1)
-            elif data[pos:pos+1] != b"}": raise msgspec.DecodeError(f"expected , or }} (byte {pos})" if pos < len(data) else "Input data was truncated")
+            if data[pos:pos+1] == b",":
+                pos = skip_space(data, pos + 1)
+            elif data[pos : pos + 1] != b"}":
+                raise msgspec.DecodeError(
+                    f"expected , or }} (byte {pos})" if pos < len(data) else "Input data was truncated"
+                )
         self.end = pos + 1
 
 # %% ../nbs/00_source.ipynb #0517a82b
@@ -270,8 +289,10 @@ def _value_end(data: memoryview, pos: int) -> int:
     while end > pos and data[end-1] in b" \t\r\n": end -= 1
     return end
 
-# %% ../nbs/00_source.ipynb #7f2a6a8d
-def layout(data: memoryview, name: str = "log", under: Collection[str] = ("simulations",), wanted: Collection[str] = ()) -> Layout:
+# %% ../nbs/00_source.ipynb #014cd25f
+def layout(
+    data: memoryview, name: str = "log", under: Collection[str] = ("simulations",), wanted: Collection[str] = ()
+) -> Layout:
     "Find the shape of a log; `under` names members that may hold the records, `wanted` the head members to look for"
     start = skip_space(data, 3 if data[:3] == b"\xef\xbb\xbf" else 0)
     mark = bytes(data[start:start+1])
@@ -313,10 +334,12 @@ def _not_json(data: memoryview, start: int, name: str, error: Exception | None) 
     if "truncated" in why: why = "the text ends in the middle of a value (a download or a run that broke off?)"
     return f"{name}: this is not valid JSON: {why}. It begins with {begins}"
 
-# %% ../nbs/00_source.ipynb #99ec198e
+# %% ../nbs/00_source.ipynb #73d69403
 _AT = re.compile(r"(.*?)(?: - at `(.*)`)?$", re.S)
 
-def strict(raw: Any, decoder: msgspec.json.Decoder = msgspec.json.Decoder()) -> Any:
+_ANY = msgspec.json.Decoder()
+
+def strict(raw: Any, decoder: msgspec.json.Decoder = _ANY) -> Any:
     "Read one JSON value by the letter of RFC 8259, as the type of `decoder`; raises Rejected with the JSON path"
     try: return decoder.decode(raw)
     except msgspec.MsgspecError as e: raise _refusal(e) from None
@@ -338,18 +361,24 @@ def _mend(value: Any, path: str, notes: list[str]) -> Any:
         notes.append(f"{path}: lone surrogate -> U+FFFD in {value[:60].encode('ascii', 'backslashreplace').decode()}")
         return re.sub("\ufffd{3}", "\ufffd", clean) if clean.count("\ufffd") >= 3 else clean
     if isinstance(value, list): return [_mend(v, f"{path}[{i}]", notes) for i, v in enumerate(value)]
-    if isinstance(value, dict): return {_mend(k, f"{path}.{k!a}", notes): _mend(v, f"{path}.{k}", notes) for k, v in value.items()}
+    if isinstance(value, dict):
+        return {_mend(k, f"{path}.{k!a}", notes): _mend(v, f"{path}.{k}", notes) for k, v in value.items()}
     return value
 
-# %% ../nbs/00_source.ipynb #78ac0bcc
+# %% ../nbs/00_source.ipynb #c33f3069
 def second_chance(raw: Any) -> tuple[Any, list[str]]:
     "Read a value that `strict` refused, as real tools write it: (value, what was mended). Raises Rejected if it is no JSON at all"
     notes: list[str] = []
-    try: return _mend(json.loads(bytes(raw).decode("utf-8")), "$", notes), notes
-    except UnicodeDecodeError as e: raise Rejected("decode", f"not UTF-8 at byte {e.start} of the record ({e.reason})") from None
-    except json.JSONDecodeError as e: raise Rejected("decode", f"not JSON: {e.msg} at character {e.pos} of the record") from None
-    except RecursionError: raise Rejected("decode", "nested too deeply") from None
-    except ValueError as e: raise Rejected("decode", f"not JSON: {e}") from None
+    try:
+        return _mend(json.loads(bytes(raw).decode("utf-8")), "$", notes), notes
+    except UnicodeDecodeError as e:
+        raise Rejected("decode", f"not UTF-8 at byte {e.start} of the record ({e.reason})") from None
+    except json.JSONDecodeError as e:
+        raise Rejected("decode", f"not JSON: {e.msg} at character {e.pos} of the record") from None
+    except RecursionError:
+        raise Rejected("decode", "nested too deeply") from None
+    except ValueError as e:
+        raise Rejected("decode", f"not JSON: {e}") from None
 
 def typed(value: Any, type: Any) -> Any:
     "Untyped JSON data as `type`; raises Rejected with the JSON path"
@@ -382,7 +411,7 @@ def _exact_values(data: memoryview, form: Layout, pos: int, stop: int) -> tuple[
         pos = skip_space(data, end + 1) if data[end:end+1] == b"," else max(end, pos + 1)
     return found, pos
 
-# %% ../nbs/00_source.ipynb #17a06051
+# %% ../nbs/00_source.ipynb #55c4ff29
 def _record_end(data: memoryview, form: Layout, pos: int, array: bool) -> int:
     "Where the follower of the record at `pos` stands: a comma, the closing bracket, the next value or the end"
     try: end: int | None = after_value(data, pos)
@@ -390,7 +419,9 @@ def _record_end(data: memoryview, form: Layout, pos: int, array: bool) -> int:
         end = matching_end(data, pos)
         if end is not None: end = skip_space(data, end)
     if end is not None and (not array or data[end:end+1] in (b",", b"]")): return end
-    if found := form.between.search(data, pos + 1) if form.between else None:   # lost inside a broken record: find the next beginning
+    if (
+        found := form.between.search(data, pos + 1) if form.between else None
+    ):  # lost inside a broken record: find the next beginning
         return bytes(data[found.start():found.end()]).index(b",") + found.start()
     return len(data) if array else _line_end(data, pos)
 
@@ -437,7 +468,7 @@ def _decode(window: memoryview, form: Layout, decoder: msgspec.json.Decoder) -> 
     try: return decoder.decode_lines(window) if form.shape == "lines" else decoder.decode(b"".join((b"[", window, b"]")))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError): return None
 
-# %% ../nbs/00_source.ipynb #7d4c04c4
+# %% ../nbs/00_source.ipynb #63cb977c
 def named(type: Any, dropped: Iterable[str] = ()) -> Any:
     "What a record type declares, as a tree: {member: tree} for a Struct, [tree] for a list, None for anything. `dropped` adds paths such as messages[].raw_data"
     tree = _tree(msgspec.inspect.type_info(type), {})
@@ -457,7 +488,8 @@ def _tree(info: Any, made: dict[Any, Any]) -> Any:
             tree.update({f.encode_name: _tree(f.type, made) for f in info.fields})
             return tree
         case msgspec.inspect.ListType(): return [_tree(info.item_type, made)]
-        case msgspec.inspect.UnionType(): return next((t for t in (_tree(i, made) for i in info.types) if t is not None), None)
+        case msgspec.inspect.UnionType():
+            return next((t for t in (_tree(i, made) for i in info.types) if t is not None), None)
     return None
 
 def unnamed(value: Any, tree: Any, path: str = "$") -> Iterator[str]:

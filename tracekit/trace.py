@@ -123,9 +123,19 @@ class InputVideoContent(OpenModel):
     type: Literal["input_video"] = "input_video"
     video_url: str
 
-# %% ../nbs/01_trace.ipynb #2988bca9
-MessagePart = Annotated[InputTextContent | OutputTextContent | TextContent | SummaryTextContent | ReasoningTextContent | RefusalContent | InputImageContent
-                        | InputFileContent | InputVideoContent, Field(discriminator="type")]
+# %% ../nbs/01_trace.ipynb #cdb4a44d
+MessagePart = Annotated[
+    InputTextContent
+    | OutputTextContent
+    | TextContent
+    | SummaryTextContent
+    | ReasoningTextContent
+    | RefusalContent
+    | InputImageContent
+    | InputFileContent
+    | InputVideoContent,
+    Field(discriminator="type"),
+]
 OutputPart = Annotated[InputTextContent | InputImageContent | InputFileContent, Field(discriminator="type")]
 
 # %% ../nbs/01_trace.ipynb #cda3c78a
@@ -183,7 +193,7 @@ class FunctionCallOutput(OpenModel):
     output: str | list[OutputPart]
     status: FunctionCallOutputStatusEnum
 
-# %% ../nbs/01_trace.ipynb #9de54b6a
+# %% ../nbs/01_trace.ipynb #ecf5d470
 class UserMessage(Message):
     "A message whose role is user"
     role: Literal[MessageRole.user] = MessageRole.user  # type: ignore[assignment]
@@ -206,7 +216,10 @@ class CustomTaskOutputMessage(OpenModel):
     type: Literal["custom_task_output_message"] = "custom_task_output_message"
     content: Any
 
-TraceItem = Annotated[Message | FunctionCall | FunctionCallOutput | CustomTaskInputMessage | CustomTaskOutputMessage, Field(discriminator="type")]
+TraceItem = Annotated[
+    Message | FunctionCall | FunctionCallOutput | CustomTaskInputMessage | CustomTaskOutputMessage,
+    Field(discriminator="type"),
+]
 
 # %% ../nbs/01_trace.ipynb #5285c8e6
 class TraceMetadata(ClosedModel):
@@ -268,7 +281,7 @@ class ModelCallEvent(BaseTraceEvent):
     total_time: float | None = None
     error: str | None = None
 
-# %% ../nbs/01_trace.ipynb #b6e605f9
+# %% ../nbs/01_trace.ipynb #894b896d
 class SpanBeginEvent(BaseTraceEvent):
     "A sub-agent or a tool begins its work"
     span_id: str  # type: ignore[assignment]
@@ -301,9 +314,19 @@ class CustomEvent(BaseTraceEvent):
     name: str
     data: dict[str, Any]
 
-TraceEvent = Annotated[MessageEvent | FunctionCallEvent | ModelCallEvent | SpanBeginEvent | SpanEndEvent | CompactionEvent | ErrorEvent | CustomEvent, Field(discriminator="type")]
+TraceEvent = Annotated[
+    MessageEvent
+    | FunctionCallEvent
+    | ModelCallEvent
+    | SpanBeginEvent
+    | SpanEndEvent
+    | CompactionEvent
+    | ErrorEvent
+    | CustomEvent,
+    Field(discriminator="type"),
+]
 
-# %% ../nbs/01_trace.ipynb #2e93cc35
+# %% ../nbs/01_trace.ipynb #9b7b78da
 _TAGS = frozenset(get_args(get_type_hints(m)["type"])[0] for union in (MessagePart, TraceItem, TraceEvent, OutputPart)
                   for m in get_args(get_args(union)[0]))
 
@@ -311,8 +334,10 @@ def _address(loc: Sequence[str | int]) -> str:
     "A pydantic location as people write it: items[3].content[0].text"
     path = ""
     for step in loc:
-        if isinstance(step, int): path += f"[{step}]"
-        elif step not in _TAGS and step != "str" and not step.startswith(("list[", "function-")): path += "." + step if path else step
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step not in _TAGS and step != "str" and not step.startswith(("list[", "function-")):
+            path += "." + step if path else step
     return path
 
 def _finding(error: Any) -> str:
@@ -321,9 +346,14 @@ def _finding(error: Any) -> str:
     shown = given if len(given) <= 80 else given[:77] + "..."
     match error["type"]:
         case "union_tag_not_found":
-            hint = " (a chat message? MessageConverter makes items of chat messages)" if isinstance(error["input"], dict) and "role" in error["input"] else ""
+            hint = (
+                " (a chat message? MessageConverter makes items of chat messages)"
+                if isinstance(error["input"], dict) and "role" in error["input"]
+                else ""
+            )
             return f"{at}: has no \"type\", got {shown}{hint}"
-        case "union_tag_invalid": return f"{at}: type {error['ctx']['tag']!r} is unknown, expected one of {error['ctx']['expected_tags']}"
+        case "union_tag_invalid":
+            return f"{at}: type {error['ctx']['tag']!r} is unknown, expected one of {error['ctx']['expected_tags']}"
         case "missing": return f"{at}: is missing"
         case "extra_forbidden": return f"{at}: is not a field of the schema (put it into metadata.extra)"
         case "value_error": return (f"{at}: " if at else "") + str(error["ctx"]["error"])
@@ -332,26 +362,31 @@ def _finding(error: Any) -> str:
 def explain(error: ValidationError, most: int = 3) -> str:
     "What a pydantic ValidationError found, a short line each, the first `most` of them"
     errors = error.errors(include_url=False)
-    either = {_address(e["loc"]) for e in errors if e["type"] == "list_type"}   # text or a list of parts: two errors, one finding
+    either = {
+        _address(e["loc"]) for e in errors if e["type"] == "list_type"
+    }  # text or a list of parts: two errors, one finding
     for e in errors:
         if e["type"] == "string_type" and _address(e["loc"]) in either: e["msg"] = "Input should be text or a list of parts"
     found = list(dict.fromkeys(_finding(e) for e in errors if not (e["type"] == "list_type" and len(errors) > 1)))
     return "\n".join(found[:most] + ([f"... and {len(found) - most} more"] if len(found) > most else []))
 
-# %% ../nbs/01_trace.ipynb #7893d730
+# %% ../nbs/01_trace.ipynb #549dc97d
 class Turn(BaseModel):
     "A user's message and everything until the next one"
     user_message: Message
     assistant_items: list[TraceItem]
 
     @property
-    def assistant_messages(self) -> list[Message]: return [i for i in self.assistant_items if isinstance(i, Message) and i.role == "assistant"]
+    def assistant_messages(self) -> list[Message]:
+        return [i for i in self.assistant_items if isinstance(i, Message) and i.role == "assistant"]
     @property
     def function_calls(self) -> list[FunctionCall]: return [i for i in self.assistant_items if isinstance(i, FunctionCall)]
     @property
-    def function_outputs(self) -> list[FunctionCallOutput]: return [i for i in self.assistant_items if isinstance(i, FunctionCallOutput)]
+    def function_outputs(self) -> list[FunctionCallOutput]:
+        return [i for i in self.assistant_items if isinstance(i, FunctionCallOutput)]
     @property
-    def function_call_pairs(self) -> list[tuple[FunctionCall, FunctionCallOutput | None]]: return _pairs(self.assistant_items)
+    def function_call_pairs(self) -> list[tuple[FunctionCall, FunctionCallOutput | None]]:
+        return _pairs(self.assistant_items)
 
 def _pairs(items: Iterable[Any]) -> list[tuple[FunctionCall, FunctionCallOutput | None]]:
     "Each call with its output, or None; a later output for the same call replaces an earlier one"
@@ -359,7 +394,7 @@ def _pairs(items: Iterable[Any]) -> list[tuple[FunctionCall, FunctionCallOutput 
     outputs = {i.call_id: i for i in items if isinstance(i, FunctionCallOutput)}
     return [(i, outputs.get(i.call_id)) for i in items if isinstance(i, FunctionCall)]
 
-# %% ../nbs/01_trace.ipynb #c2e94b49
+# %% ../nbs/01_trace.ipynb #b1e2fbb8
 class Conversation:
     "What a trace holds, by kind"
     if TYPE_CHECKING: items: list[Any]
@@ -375,7 +410,10 @@ class Conversation:
     @property
     def turns(self) -> list[Turn]:
         starts = [n for n, i in enumerate(self.items) if isinstance(i, Message) and i.role == "user"]
-        return [Turn.model_construct(user_message=self.items[a], assistant_items=self.items[a+1:b]) for a, b in zip(starts, [*starts[1:], len(self.items)])]
+        return [
+            Turn.model_construct(user_message=self.items[a], assistant_items=self.items[a + 1 : b])
+            for a, b in zip(starts, [*starts[1:], len(self.items)])
+        ]
     @property
     def function_calls(self) -> list[FunctionCall]: return _of(self.conversation_items, FunctionCall)
     @property
@@ -401,7 +439,7 @@ def _of(items: Iterable[Any], kind: Any, role: str | None = None) -> list[Any]:
     "The items of one class and, for messages, of one role"
     return [i for i in items if isinstance(i, kind) and (role is None or i.role == role)]
 
-# %% ../nbs/01_trace.ipynb #8be1be84
+# %% ../nbs/01_trace.ipynb #49ae0b7a
 def part_text(part: Any) -> str | None:
     "The text of a part, a refusal included; None for an image, a file or a video"
     return getattr(part, "text", None) or getattr(part, "refusal", None)
@@ -412,19 +450,29 @@ def text_of(parts: str | Iterable[Any]) -> str:
 
 class Lookups(Conversation):
     "Questions one asks of a trace"
-    def get_function_calls_by_name(self, name: str) -> list[FunctionCall]: return [c for c in self.function_calls if c.name == name]
-    def get_function_call_pairs(self) -> list[tuple[FunctionCall, FunctionCallOutput | None]]: return _pairs(self.conversation_items)
+
+    def get_function_calls_by_name(self, name: str) -> list[FunctionCall]:
+        return [c for c in self.function_calls if c.name == name]
+
+    def get_function_call_pairs(self) -> list[tuple[FunctionCall, FunctionCallOutput | None]]:
+        return _pairs(self.conversation_items)
     def get_function_output_for_call(self, call_id: str) -> FunctionCallOutput | None:
         return next((o for o in reversed(self.outputs) if o.call_id == call_id), None)
     def get_function_call_arguments(self, call: FunctionCall) -> Any:
         "The arguments as data; raises ValueError if they are no JSON"
         return json.loads(call.arguments)
     def get_function_output_text(self, output: FunctionCallOutput) -> str: return text_of(output.output)
-    def get_last_assistant_text(self) -> str | None: return text_of(self.assistant_messages[-1].content) if self.assistant_messages else None
-    def get_last_user_text(self) -> str | None: return text_of(self.user_messages[-1].content) if self.user_messages else None
-    def get_first_system_prompt(self) -> str | None: return text_of(self.system_messages[0].content) if self.system_messages else None
 
-# %% ../nbs/01_trace.ipynb #52a5fa30
+    def get_last_assistant_text(self) -> str | None:
+        return text_of(self.assistant_messages[-1].content) if self.assistant_messages else None
+
+    def get_last_user_text(self) -> str | None:
+        return text_of(self.user_messages[-1].content) if self.user_messages else None
+
+    def get_first_system_prompt(self) -> str | None:
+        return text_of(self.system_messages[0].content) if self.system_messages else None
+
+# %% ../nbs/01_trace.ipynb #0bea4e27
 def _short(text: str, width: int = 88) -> str:
     "`text` on one line, cut at `width` characters"
     flat = " ".join(text.split())
@@ -432,10 +480,12 @@ def _short(text: str, width: int = 88) -> str:
 
 def describe(item: Any) -> str:
     "One item in one line"
+    facts: dict[str, Any]
     made_by = {"call_id": getattr(item, "call_id", None), "created_by": getattr(item, "created_by", None)}
     if isinstance(item, Message): what, facts = text_of(item.content), {"role": str(item.role)}
     elif isinstance(item, FunctionCall): what, facts = item.name, made_by
-    elif isinstance(item, FunctionCallOutput): what, facts = text_of(item.output), made_by | ({} if item.status == "completed" else {"status": str(item.status)})
+    elif isinstance(item, FunctionCallOutput):
+        what, facts = text_of(item.output), made_by | ({} if item.status == "completed" else {"status": str(item.status)})
     else: what, facts = json.dumps(item.content, ensure_ascii=False, default=str), {}
     told = ", ".join(f"{k}={v}" for k, v in facts.items() if v is not None)
     return f"{item.type}: {_short(what)}" + (f" ({told})" if told else "")
@@ -446,11 +496,14 @@ class Readable(Lookups):
         "One line an item, the first `most` of them"
         lines = [f"[{n}] {describe(item)}" for n, item in enumerate(self.items[:most])]
         rest = len(self.items) - len(lines)
-        return "\n".join(lines + ([f"… and {rest} more items: print(trace.text()) shows all"] if rest else [])) or "a trace without items"
+        return (
+            "\n".join(lines + ([f"… and {rest} more items: print(trace.text()) shows all"] if rest else []))
+            or "a trace without items"
+        )
     def __repr__(self) -> str: return self.text(100)
     def __str__(self) -> str: return self.text()
 
-# %% ../nbs/01_trace.ipynb #67792c62
+# %% ../nbs/01_trace.ipynb #49c129d8
 def sort_events(events: Sequence[Any]) -> list[Any]:
     "Events by time; raises ValueError if only some have a timestamp, TypeError if naive and aware times are mixed"
     timed = [e.timestamp is not None for e in events if not isinstance(e, SpanEndEvent)]
@@ -462,7 +515,8 @@ def sort_events(events: Sequence[Any]) -> list[Any]:
 def items_of_events(events: Sequence[Any], span_id: str | None = None) -> list[Any]:
     "The items that the events of one span tell of"
     own = [e for e in sort_events(events) if e.span_id == span_id]
-    if any(isinstance(e, MessageEvent) for e in own) or not any(isinstance(e, ModelCallEvent) for e in own): return [i for e in own for i in _event_items(e)]
+    if any(isinstance(e, MessageEvent) for e in own) or not any(isinstance(e, ModelCallEvent) for e in own):
+        return [i for e in own for i in _event_items(e)]
     kept: dict[str, Any] = {}
     for n, event in enumerate(own):   # the last model call of each stretch between compactions holds what was cut afterwards
         following = next((e for e in own[n+1:] if isinstance(e, ModelCallEvent | CompactionEvent)), None)
@@ -474,9 +528,12 @@ def _event_items(e: Any) -> Iterator[Any]:
     if isinstance(e, MessageEvent): yield e.item
     if isinstance(e, FunctionCallEvent):
         yield FunctionCall(id=e.call_id, call_id=e.call_id, name=e.function, arguments=e.arguments, status=e.status)
-        if e.status == "completed": yield FunctionCallOutput(id=e.call_id, call_id=e.call_id, output=e.result, status=FunctionCallOutputStatusEnum.completed)
+        if e.status == "completed":
+            yield FunctionCallOutput(
+                id=e.call_id, call_id=e.call_id, output=e.result, status=FunctionCallOutputStatusEnum.completed
+            )
 
-# %% ../nbs/01_trace.ipynb #54fca6dd
+# %% ../nbs/01_trace.ipynb #4f3378d1
 class Trace(Readable, ClosedModel):
     "One conversation: items in order, metadata, and events if the log had them"
     FORMAT: Literal["open_responses", "latticeflow"] = "open_responses"
@@ -519,8 +576,16 @@ class Trace(Readable, ClosedModel):
         "The spans that begin directly below this trace's own, each as a Trace"
         events = self.events or []
         begins = [e for e in events if isinstance(e, SpanBeginEvent)]
-        return [Trace.from_events([e for e in events if e.span_id in _below(b.span_id, begins)], span_id=b.span_id, span_name=b.name, span_type=b.span_type)
-                for b in begins if b.parent_span_id == self.span_id and b.span_id != self.span_id]
+        return [
+            Trace.from_events(
+                [e for e in events if e.span_id in _below(b.span_id, begins)],
+                span_id=b.span_id,
+                span_name=b.name,
+                span_type=b.span_type,
+            )
+            for b in begins
+            if b.parent_span_id == self.span_id and b.span_id != self.span_id
+        ]
 
     def model_dump_include_unset(self, **kwargs: Any) -> dict[str, Any]:
         "The canonical full form, under the name that the platform's package gives it"
@@ -536,9 +601,10 @@ def _below(span_id: str, begins: Sequence[SpanBeginEvent]) -> set[str]:
         found |= inner
     return found
 
-# %% ../nbs/01_trace.ipynb #ffd71139
+# %% ../nbs/01_trace.ipynb #bc98777c
 def input_text(text: str) -> dict[str, Any]: return {"type": "input_text", "text": text}
-def output_text(text: str) -> dict[str, Any]: return {"type": "output_text", "text": text, "annotations": [], "logprobs": None}
+def output_text(text: str) -> dict[str, Any]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": None}
 def reasoning_text(text: str) -> dict[str, Any]: return {"type": "reasoning_text", "text": text}
 
 def message(role: str, parts: list[dict[str, Any]], id: str = "", **kept: Any) -> dict[str, Any]:
@@ -546,27 +612,69 @@ def message(role: str, parts: list[dict[str, Any]], id: str = "", **kept: Any) -
     return {"type": "message", "id": id, "status": "completed", "role": role, "content": parts, **kept}
 
 def user(text: str, id: str = "", **kept: Any) -> dict[str, Any]: return message("user", [input_text(text)], id, **kept)
-def assistant(text: str, id: str = "", **kept: Any) -> dict[str, Any]: return message("assistant", [output_text(text)], id, **kept)
+def assistant(text: str, id: str = "", **kept: Any) -> dict[str, Any]:
+    return message("assistant", [output_text(text)], id, **kept)
 def system(text: str, id: str = "", **kept: Any) -> dict[str, Any]: return message("system", [input_text(text)], id, **kept)
 
 def call(call_id: str, name: str, arguments: str, **kept: Any) -> dict[str, Any]:
     "A function call; `arguments` is JSON text"
-    return {"type": "function_call", "id": call_id, "call_id": call_id, "name": name, "arguments": arguments, "status": "completed", **kept}
+    return {
+        "type": "function_call",
+        "id": call_id,
+        "call_id": call_id,
+        "name": name,
+        "arguments": arguments,
+        "status": "completed",
+        **kept,
+    }
 
 def output(call_id: str, output: Any, status: str = "completed", **kept: Any) -> dict[str, Any]:
     "What a call returned: text, or a list of input parts"
     return {"type": "function_call_output", "id": call_id, "call_id": call_id, "output": output, "status": status, **kept}
 
-def plain_trace(items: list[dict[str, Any]], metadata: dict[str, Any] | None = None, events: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def plain_trace(
+    items: list[dict[str, Any]], metadata: dict[str, Any] | None = None, events: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     "A trace as plain data, in canonical full form if its items and metadata are"
-    return {"FORMAT": "open_responses", "items": items, "metadata": metadata, "events": events, "span_id": None, "span_name": None, "span_type": None}
+    return {
+        "FORMAT": "open_responses",
+        "items": items,
+        "metadata": metadata,
+        "events": events,
+        "span_id": None,
+        "span_name": None,
+        "span_type": None,
+    }
 
-def plain_metadata(trace_id: str | None = None, source_type: str | None = None, source_uri: str | None = None, agent: str | None = None, model: str | None = None,
-                   tags: list[str] | None = None, created_at: str | None = None, total_time: float | None = None, total_tokens: int | None = None,
-                   message_count: int | None = None, error: str | None = None, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+def plain_metadata(
+    trace_id: str | None = None,
+    source_type: str | None = None,
+    source_uri: str | None = None,
+    agent: str | None = None,
+    model: str | None = None,
+    tags: list[str] | None = None,
+    created_at: str | None = None,
+    total_time: float | None = None,
+    total_tokens: int | None = None,
+    message_count: int | None = None,
+    error: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     "Trace metadata as plain data, with all twelve fields; `created_at` as `stamp` spells it"
-    return {"trace_id": trace_id, "source_type": source_type, "source_uri": source_uri, "agent": agent, "model": model, "tags": tags, "created_at": created_at,
-            "total_time": total_time, "total_tokens": total_tokens, "message_count": message_count, "error": error, "extra": extra}
+    return {
+        "trace_id": trace_id,
+        "source_type": source_type,
+        "source_uri": source_uri,
+        "agent": agent,
+        "model": model,
+        "tags": tags,
+        "created_at": created_at,
+        "total_time": total_time,
+        "total_tokens": total_tokens,
+        "message_count": message_count,
+        "error": error,
+        "extra": extra,
+    }
 
 # %% ../nbs/01_trace.ipynb #70abb62b
 _TIME = TypeAdapter(datetime)
@@ -576,7 +684,7 @@ def stamp(value: Any) -> str | None:
     try: return _TIME.dump_python(_TIME.validate_python(value), mode="json")
     except ValidationError: return None
 
-# %% ../nbs/01_trace.ipynb #1f50466d
+# %% ../nbs/01_trace.ipynb #808c04e8
 @cache
 def twin(model: Any) -> Any:
     "The msgspec type that accepts what the pydantic type `model` accepts, strictly: nothing coerced, `type` and `role` spelled out"
@@ -584,7 +692,7 @@ def twin(model: Any) -> Any:
     if origin is Annotated: return twin(args[0])
     if origin is Literal: return Literal[tuple(map(str, args))]  # type: ignore[misc]
     if origin is list: return list[twin(args[0])]  # type: ignore[misc]
-    if origin in (Union, UnionType): return Union[tuple(map(twin, args))]
+    if origin in (Union, UnionType): return Union[tuple(map(twin, args))]  # noqa: UP007
     if isinstance(model, type) and issubclass(model, StrEnum): return Literal[tuple(map(str, model))]  # type: ignore[misc]
     if isinstance(model, type) and issubclass(model, BaseModel): return _twin_model(model)
     return model
@@ -594,4 +702,11 @@ def _twin_model(model: type[BaseModel]) -> Any:
     hints = get_type_hints(model, include_extras=True)
     tag = get_args(hints["type"])[0] if "type" in hints else None
     fields = [(name, twin(hints[name])) for name in model.model_fields if name != "type"]
-    return msgspec.defstruct(model.__name__, fields, tag_field="type" if tag else None, tag=tag, forbid_unknown_fields=model.model_config.get("extra") == "forbid", gc=False)
+    return msgspec.defstruct(
+        model.__name__,
+        fields,
+        tag_field="type" if tag else None,
+        tag=tag,
+        forbid_unknown_fields=model.model_config.get("extra") == "forbid",
+        gc=False,
+    )

@@ -20,7 +20,7 @@ import msgspec
 from ..convert import ChatMessage, Context, MessageConverter, ToolCall, format
 from ..trace import plain_metadata, stamp
 
-# %% ../../nbs/formats/10_tau2.ipynb #13304971
+# %% ../../nbs/formats/10_tau2.ipynb #904ce929
 DROPPED = {
     "messages[].raw_data": "the provider's own copy of the message, which doubles the log",
     "messages[].is_audio": "says that sound was there; the sound itself is not in the log",
@@ -46,7 +46,8 @@ DROPPED = {
     "parallel_tool_calls": "a setting of the request",
 }
 for _chunk in ("agent_chunk", "user_chunk"):
-    for _path, _why in [(p, w) for p, w in DROPPED.items() if p.startswith("messages[].")]: DROPPED[_path.replace("messages[]", f"ticks[].{_chunk}")] = _why
+    for _path, _why in [(p, w) for p, w in DROPPED.items() if p.startswith("messages[].")]:
+        DROPPED[_path.replace("messages[]", f"ticks[].{_chunk}")] = _why
 
 # %% ../../nbs/formats/10_tau2.ipynb #7a99f0e1
 class Message(ChatMessage, gc=False):
@@ -135,14 +136,15 @@ class Head(msgspec.Struct):
     tasks: list[dict[str, Any]] | None = None
     simulation_index: list[dict[str, Any]] | None = None
 
-# %% ../../nbs/formats/10_tau2.ipynb #a9841ee7
+# %% ../../nbs/formats/10_tau2.ipynb #ca14a334
 def chunks(ticks: Iterable[Tick]) -> Iterator[tuple[Any, Message]]:
     "The messages and chunks of a voice run in their true order, each with its tick"
     for tick in ticks:
         for role, chunk, calls, results in (("user", tick.user_chunk, tick.user_tool_calls, tick.user_tool_results),
                                             ("assistant", tick.agent_chunk, tick.agent_tool_calls, tick.agent_tool_results)):
             if chunk is not None: yield tick.tick_id, chunk
-            if calls and not (chunk and chunk.tool_calls): yield tick.tick_id, Message(role=role, tool_calls=calls, timestamp=tick.timestamp)
+            if calls and not (chunk and chunk.tool_calls):
+                yield tick.tick_id, Message(role=role, tool_calls=calls, timestamp=tick.timestamp)
             for result in results or (): yield tick.tick_id, result
 
 # %% ../../nbs/formats/10_tau2.ipynb #6b8926fc
@@ -212,12 +214,16 @@ def index(document: Any) -> list[str] | None:
     rows = document.get("simulation_index") if isinstance(document, dict) and "simulations" not in document else None
     return [str(row.get("id")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
 
-# %% ../../nbs/formats/10_tau2.ipynb #bbe6b5fc
+# %% ../../nbs/formats/10_tau2.ipynb #68ba8078
 def criteria(sim: Simulation, task: dict[str, Any] | None) -> dict[str, Any] | None:
     "The evaluation criteria of one run; None if the log has none"
     found = _v1_criteria(sim.info) if task is None else task.get("evaluation_criteria")
     if not (graded := sim.reward_info): return found
-    better = {name: [check[inner] for check in checks if inner in check] for name, (member, inner) in _GRADED.items() if (checks := _checks(graded.get(member)))}
+    better = {
+        name: [check[inner] for check in checks if inner in check]
+        for name, (member, inner) in _GRADED.items()
+        if (checks := _checks(graded.get(member)))
+    }
     if not better: return found
     if isinstance(graded.get("reward_basis"), list): better["reward_basis"] = graded["reward_basis"]
     return {**(found or {}), **better}
@@ -233,65 +239,153 @@ def _v1_criteria(info: Any) -> dict[str, Any] | None:
     "The criteria of a v1 run, in today's form"
     task = info.get("task") if isinstance(info, dict) else None
     if not isinstance(task, dict): return None
-    actions = [{"action_id": str(n), "requestor": "assistant", "name": a.get("name"), "arguments": a.get("kwargs"), "info": None, "compare_args": None}
-               for n, a in enumerate(task.get("actions") or ()) if isinstance(a, dict)]
-    return {"actions": actions, "env_assertions": None, "communicate_info": task.get("outputs"), "nl_assertions": None, "reward_basis": ["DB", "COMMUNICATE"]}
+    actions = [
+        {
+            "action_id": str(n),
+            "requestor": "assistant",
+            "name": a.get("name"),
+            "arguments": a.get("kwargs"),
+            "info": None,
+            "compare_args": None,
+        }
+        for n, a in enumerate(task.get("actions") or ())
+        if isinstance(a, dict)
+    ]
+    return {
+        "actions": actions,
+        "env_assertions": None,
+        "communicate_info": task.get("outputs"),
+        "nl_assertions": None,
+        "reward_basis": ["DB", "COMMUNICATE"],
+    }
 
-# %% ../../nbs/formats/10_tau2.ipynb #abfa9ed3
+# %% ../../nbs/formats/10_tau2.ipynb #189f201d
 def _task(sim: Simulation, context: Context) -> dict[str, Any] | None:
     "The task of a run: its own copy, or the one of that id in the head"
     if sim.task is not None: return sim.task
     tasks = context.shared.get("tasks")
-    if tasks is None: tasks = context.shared["tasks"] = {str(t.get("id")): t for t in (context.head.tasks if context.head else None) or ()}
+    if tasks is None:
+        tasks = context.shared["tasks"] = {str(t.get("id")): t for t in (context.head.tasks if context.head else None) or ()}
     return tasks.get(str(sim.task_id))
+
+def _mapping(value: Any) -> dict[str, Any]: return value if isinstance(value, dict) else {}
 
 def _setup(context: Context) -> dict[str, Any]:
     "What the head says about every run of a log: domain, models, agent and settings"
     if (made := context.shared.get("setup")) is not None: return made
     info = (context.head.info if context.head else None) or {}
-    part = {name: info.get(name) if isinstance(info.get(name), dict) else {} for name in ("agent_info", "user_info", "environment_info")}
-    agent, user = part["agent_info"], part["user_info"]
+    agent, user, environment = (_mapping(info.get(name)) for name in ("agent_info", "user_info", "environment_info"))
     solo = "solo" in str(agent.get("implementation")) or user.get("implementation") == "dummy_user" if agent else None
-    settings = {"git_commit": info.get("git_commit"), "max_steps": info.get("max_steps"), "max_errors": info.get("max_errors"), "num_trials": info.get("num_trials"),
-                "agent_llm_args": agent.get("llm_args"), "user_llm_args": user.get("llm_args"), "tools": part["environment_info"].get("tool_defs"), "user_tools": part["environment_info"].get("user_tool_defs")}
-    extra = {"domain": part["environment_info"].get("domain_name"), "user_model": user.get("llm"), **settings}
-    made = context.shared["setup"] = {"domain": extra["domain"], "agent": agent.get("implementation"), "agent_model": agent.get("llm"), "user_model": extra["user_model"],
-                                      "solo": solo, "extra": {k: v for k, v in extra.items() if v is not None}}
+    settings = {
+        "git_commit": info.get("git_commit"),
+        "max_steps": info.get("max_steps"),
+        "max_errors": info.get("max_errors"),
+        "num_trials": info.get("num_trials"),
+        "agent_llm_args": agent.get("llm_args"),
+        "user_llm_args": user.get("llm_args"),
+        "tools": environment.get("tool_defs"),
+        "user_tools": environment.get("user_tool_defs"),
+    }
+    extra = {"domain": environment.get("domain_name"), "user_model": user.get("llm"), **settings}
+    made = context.shared["setup"] = {
+        "domain": extra["domain"],
+        "agent": agent.get("implementation"),
+        "agent_model": agent.get("llm"),
+        "user_model": extra["user_model"],
+        "solo": solo,
+        "extra": {k: v for k, v in extra.items() if v is not None},
+    }
     return made
 
-# %% ../../nbs/formats/10_tau2.ipynb #78d3d622
+# %% ../../nbs/formats/10_tau2.ipynb #043bc2e8
 @tau2.part
 def columns(sim: Simulation, context: Context) -> dict[str, Any]:
     setup, task, run = _setup(context), _task(sim, context), sim.run_info or RunInfo()
     v1 = sim.info if isinstance(sim.info, dict) and "task" in sim.info else {}
     graded = sim.reward_info if sim.reward_info is not None else v1.get("reward_info")
-    solo = setup["solo"] if setup["solo"] is not None else not any(m.role == "user" for m in sim.messages or sim.traj or sim.trajectory or ()) and not sim.ticks
+    solo = (
+        setup["solo"]
+        if setup["solo"] is not None
+        else not any(m.role == "user" for m in sim.messages or sim.traj or sim.trajectory or ()) and not sim.ticks
+    )
     return {
-        "simulation_id": _id(sim), "task_id": None if sim.task_id is None else str(sim.task_id), "trial": sim.trial,
+        "simulation_id": _id(sim),
+        "task_id": None if sim.task_id is None else str(sim.task_id),
+        "trial": sim.trial,
         "agent_cost": sim.agent_cost if sim.agent_cost is not None else run.agent_cost,
         "user_cost": next((c for c in (sim.user_cost, run.user_cost, v1.get("user_cost")) if c is not None), None),
-        "domain": setup["domain"], "agent_model": setup["agent_model"] or sim.model, "user_model": setup["user_model"],
-        "termination_reason": sim.termination_reason or run.termination_reason, "duration": sim.duration if sim.duration is not None else run.duration_sec,
-        "seed": sim.seed, "solo": solo, "reward": sim.reward if sim.reward is not None else (graded or {}).get("reward"),
-        "reward_info": graded, "evaluation_criteria": criteria(sim, task), "initial_state": task.get("initial_state") if task else None}
+        "domain": setup["domain"],
+        "agent_model": setup["agent_model"] or sim.model,
+        "user_model": setup["user_model"],
+        "termination_reason": sim.termination_reason or run.termination_reason,
+        "duration": sim.duration if sim.duration is not None else run.duration_sec,
+        "seed": sim.seed,
+        "solo": solo,
+        "reward": sim.reward if sim.reward is not None else (graded or {}).get("reward"),
+        "reward_info": graded,
+        "evaluation_criteria": criteria(sim, task),
+        "initial_state": task.get("initial_state") if task else None,
+    }
 
-# %% ../../nbs/formats/10_tau2.ipynb #14681731
-_EXTRA = ("trial", "seed", "termination_reason", "start_time", "end_time", "mode", "speech_environment", "review", "user_only_review", "auth_classification",
-          "hallucination_retries_used", "hallucination_check", "provider_session_id", "effect_timeline", "agent_usage", "example_number", "group", "source", "error_reason", "tools")
-_CRASHED = {"agent_error", "user_error", "infrastructure_error", "unexpected_error", "context_window_exceeded", "timeout", "too_many_errors"}
+# %% ../../nbs/formats/10_tau2.ipynb #0228a706
+_EXTRA = (
+    "trial",
+    "seed",
+    "termination_reason",
+    "start_time",
+    "end_time",
+    "mode",
+    "speech_environment",
+    "review",
+    "user_only_review",
+    "auth_classification",
+    "hallucination_retries_used",
+    "hallucination_check",
+    "provider_session_id",
+    "effect_timeline",
+    "agent_usage",
+    "example_number",
+    "group",
+    "source",
+    "error_reason",
+    "tools",
+)
+_CRASHED = {
+    "agent_error",
+    "user_error",
+    "infrastructure_error",
+    "unexpected_error",
+    "context_window_exceeded",
+    "timeout",
+    "too_many_errors",
+}
 
 @tau2.part
 def metadata(sim: Simulation, context: Context, items: list[dict[str, Any]]) -> dict[str, Any]:
     setup, run = _setup(context), sim.run_info or RunInfo()
     when, reason = sim.timestamp or run.timestamp, sim.termination_reason or run.termination_reason
     extra = {**setup["extra"], **{k: v for k in _EXTRA if (v := getattr(sim, k)) is not None}, **context.notes}
-    if sim.info is not None: extra["info"] = {k: v for k, v in sim.info.items() if k not in ("task", "reward_info")} if isinstance(sim.info, dict) else sim.info
+    if sim.info is not None:
+        extra["info"] = (
+            {k: v for k, v in sim.info.items() if k not in ("task", "reward_info")}
+            if isinstance(sim.info, dict)
+            else sim.info
+        )
     created_at = stamp(when) if when is not None else None
     if created_at is None and when is not None: extra["timestamp"] = when
     return plain_metadata(
-        trace_id=_id(sim) or context.key(), source_type="tau2-bench", source_uri=context.source or None, agent=setup["agent"], model=setup["agent_model"] or sim.model,
-        created_at=created_at, total_time=sim.duration if sim.duration is not None else run.duration_sec, total_tokens=_tokens(items),
-        message_count=len([1 for i in items if i["type"] == "message"]), error=reason if reason in _CRASHED else None, extra=extra)
+        trace_id=_id(sim) or context.key(),
+        source_type="tau2-bench",
+        source_uri=context.source or None,
+        agent=setup["agent"],
+        model=setup["agent_model"] or sim.model,
+        created_at=created_at,
+        total_time=sim.duration if sim.duration is not None else run.duration_sec,
+        total_tokens=_tokens(items),
+        message_count=len([1 for i in items if i["type"] == "message"]),
+        error=reason if reason in _CRASHED else None,
+        extra=extra,
+    )
 
 def _tokens(items: list[dict[str, Any]]) -> int | None:
     "Tokens of all model calls of the run, prompt and completion; None if the log counted none"

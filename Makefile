@@ -1,0 +1,40 @@
+# make demo   set up, convert the sample log that ships with tracekit, say where things are
+# make test   set up with the development tools, run every check
+# make lab    open the book in JupyterLab          make docs   build the site (needs Quarto)
+# make bench  measure speed and memory             make export  notebooks -> package, README, clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: demo test lab docs bench export sync check
+
+demo: .venv/ready
+	$(BIN)/tracekit demo
+
+test: .venv/ready-dev
+	$(BIN)/python -m tools.check
+	$(BIN)/python -m pytest
+
+lab: .venv/ready-dev
+	$(BIN)/jupyter lab nbs
+
+docs: .venv/ready-dev
+	$(BIN)/python -m tools.docs site
+
+bench: .venv/ready-dev
+	$(BIN)/python benchmarks/convert.py
+
+export: .venv/ready-dev
+	$(BIN)/nbdev_export
+	$(BIN)/python -m tools.docs run
+	$(BIN)/nbdev_clean
+	$(BIN)/python -m tools.docs readme
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/ready-dev: pyproject.toml .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
