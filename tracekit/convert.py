@@ -68,7 +68,7 @@ class Call(msgspec.Struct):
     created_by: str
     open: bool = True
 
-# %% ../nbs/02_convert.ipynb #eb43b4f2
+# %% ../nbs/02_convert.ipynb #ac59b843
 class Calls:
     "The calls of one trace: gives each an id of its own, and finds the call that a result answers"
     def __init__(self) -> None:
@@ -95,7 +95,12 @@ class Calls:
 
     def by_id_open(self, id: Any) -> Call | None:
         "The oldest open call of that id, which is closed by this; or None"
-        return self._close(self.by_id.get(id, ())) if id else None
+        if id:
+            for one in self.by_id.get(id, ()):
+                if one.open:
+                    one.open = False
+                    return one
+        return None
 
     def match(
         self, results: Sequence[tuple[Any, str | None]], later: Callable[[Any], bool] = lambda id: False
@@ -272,7 +277,7 @@ class _CallMaker(_Speech):
                 }
             )
 
-# %% ../nbs/02_convert.ipynb #3681d89b
+# %% ../nbs/02_convert.ipynb #06c55ea5
 class _ResultMaker(_CallMaker):
     def __init__(self, key: str = "", where: str = "$.messages"):
         super().__init__(key, where)
@@ -286,8 +291,6 @@ class _ResultMaker(_CallMaker):
 
     def _results(self, group: Sequence[ChatMessage]) -> None:
         "Add the results of tool messages that stand together, each paired with its call"
-        if len(group) == 1 and (one := self.calls.by_id_open(group[0].id)):
-            return self._result(group[0], one)  # nearly always
         results = [r for m in group for r in (m.tool_messages if m.tool_messages is not None else (m,))]
         ids = [(r.id or r.tool_call_id or r.call_id or None, r.requestor) for r in results]
         for r, (id, _), one in zip(results, ids, self.calls.match(ids, self._later)):
@@ -324,7 +327,7 @@ class _ResultMaker(_CallMaker):
         )
         r.keep(made)
 
-# %% ../nbs/02_convert.ipynb #4bffb3c4
+# %% ../nbs/02_convert.ipynb #c6370220
 class MessageConverter(_ResultMaker):
     "Converts chat messages (dicts or ChatMessage) to the items of a trace, every call paired with its own result"
     def convert(self, messages: Iterable[Any]) -> list[Any]:
@@ -337,10 +340,11 @@ class MessageConverter(_ResultMaker):
         self.ahead = messages
         for n, m in enumerate(messages):
             if m.role in RESULTS:
-                group.append(m)
+                if not group and m.tool_messages is None and (one := self.calls.by_id_open(m.id)): self._result(m, one)   # nearly always
+                else: group.append(m)
                 continue
-            self.at = n
             if group:
+                self.at = n
                 self._results(group)
                 group = []
             if m.role not in SPEAKERS:
@@ -349,8 +353,8 @@ class MessageConverter(_ResultMaker):
                     f"unknown role {m.role!r}, expected one of {', '.join(SPEAKERS + RESULTS)}",
                     f"{self.where}[{n}].role",
                 )
-            if m.tool_calls or m.function_call is not None: self._calling(m, n)
-            else: self._speech(m)
+            if not m.tool_calls and m.function_call is None: self._speech(m)
+            else: self._calling(m, n)
         self.at = len(messages)
         self._results(group + self.waiting)
         return self
@@ -363,11 +367,11 @@ class MessageConverter(_ResultMaker):
         m.keep(self.plain[first])
         if m.timestamp is not None and len(self.plain) > first + 1:
             for item in self.plain[first + 1:]: item["timestamp"] = m.timestamp
-        if self.waiting: self._wake()
+        if self.waiting: self._wake(n + 1)
 
-    def _wake(self) -> None:
+    def _wake(self, n: int) -> None:
         "Give results that came before their call to it, if that is there now"
-        waiting, self.waiting, self.at = self.waiting, [], self.at + 1
+        waiting, self.waiting, self.at = self.waiting, [], n
         self._results(waiting)
 
 # %% ../nbs/02_convert.ipynb #fc6133a8

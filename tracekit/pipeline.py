@@ -72,7 +72,7 @@ class Part:
     spans: tuple[Span, ...]
     size: int
 
-# %% ../nbs/40_pipeline.ipynb #dd00211e
+# %% ../nbs/40_pipeline.ipynb #3428d0c8
 def _folded(paths: Sequence[str]) -> list[str]:
     "`paths` without the files that belong to a log beside them, such as simulations/x.json beside results.json"
     folders = {f.beside for f in load_formats().values() if f.beside}
@@ -99,7 +99,7 @@ def _next_start(data: memoryview, form: Layout, near: int) -> int:
     if near >= len(data): return len(data)
     if form.shape == "lines": return exact(data, form, near, near + 1)[1]
     found = form.between.search(data, near) if form.shape == "array" and form.between else None
-    return found.end() if found else len(data)
+    return found[1] if found else len(data)
 
 # %% ../nbs/40_pipeline.ipynb #d24a61a5
 def plan(inputs: Iterable[str | Path]) -> list[Part]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FOREIGN', 'FAR', 'Extents', 'WINDOW', 'TracekitError',
            'InputError', 'UnknownFormat', 'SchemaError', 'Rejected', 'packing', 'is_log', 'expand', 'Log', 'skip_space',
-           'after_value', 'matching_end', 'Layout', 'boundary', 'layout', 'strict', 'second_chance', 'typed', 'exact',
-           'Batch', 'batches', 'named', 'unnamed', 'repeated_keys']
+           'after_value', 'matching_end', 'Layout', 'Boundary', 'boundary', 'layout', 'strict', 'second_chance',
+           'typed', 'exact', 'Batch', 'batches', 'named', 'unnamed', 'repeated_keys']
 
 # %% ../nbs/00_source.ipynb #4b00a15f
 import glob
@@ -224,7 +224,7 @@ def matching_end(data: Any, pos: int) -> int | None:
             if depth <= 0: return m.end()
     return None
 
-# %% ../nbs/00_source.ipynb #5a203b9c
+# %% ../nbs/00_source.ipynb #77077ab0
 @dataclass(frozen=True)
 class Layout:
     "The shape of a log: where its records start, where its head's members are, and what stands between two records"
@@ -232,7 +232,7 @@ class Layout:
     start: int                                    # where the first record starts
     head: dict[str, tuple[int, int]] = field(default_factory=dict)  # member -> its value's extent
     under: str | None = None                      # the member that holds the records
-    between: re.Pattern[bytes] | None = None      # where one record of an array most likely ends and the next begins
+    between: Boundary | None = None               # where one record of an array most likely ends and the next begins
 
 # %% ../nbs/00_source.ipynb #3082d4ce
 _KEY = re.compile(rb'("(?:[^"\\]|\\.)*+")\s*:\s*')
@@ -255,15 +255,45 @@ class _Members:
                 )
         self.end = pos + 1
 
-# %% ../nbs/00_source.ipynb #0517a82b
+# %% ../nbs/00_source.ipynb #482d0c22
 _FIRST_KEYS = re.compile(rb'\{\s*("[^"\\]*")\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[^"{}\[\],\s]+)\s*,\s*("[^"\\]*")\s*:')
+_VALUE = rb'\s*:\s*(?:"[^"\\]*"|[^"{}\[\],\s]+)\s*,\s*'
 
-def boundary(data: Any, start: int) -> re.Pattern[bytes] | None:
-    "A pattern for `}`, comma, and the opening of a record that begins like the one at `start`; None if that has no such beginning"
+@dataclass(frozen=True)
+class Boundary:
+    "What stands between two records: the pattern, and the text that it begins with, if that is always the same"
+    pattern: re.Pattern[bytes]   # group 1: the end of a record; group 2: the beginning of the next
+    text: bytes = b""
+
+    def search(self, data: memoryview, pos: int, stop: int | None = None) -> tuple[int, int] | None:
+        "The first boundary at or behind `pos`: (where a record ends, where the next begins)"
+        stop = len(data) if stop is None else stop
+        while self.text and (pos := data.obj.find(self.text, pos, stop)) >= 0:  # type: ignore[attr-defined]
+            if m := self.pattern.match(data, pos): return m.end(1), m.start(2)
+            pos += 1
+        m = None if self.text else self.pattern.search(data, pos, stop)
+        return (m.end(1), m.start(2)) if m else None
+
+# %% ../nbs/00_source.ipynb #1a25d554
+def boundary(data: memoryview, start: int) -> Boundary | None:
+    "The boundary between records like the one at `start`; None if that does not begin with a simple member"
     m = _FIRST_KEYS.match(data, start)
     if not m: return None
     first, second = re.escape(m[1]), re.escape(m[2])
-    return re.compile(rb'\}\s*,\s*(?=\{\s*' + first + rb'\s*:\s*(?:"[^"\\]*"|[^"{}\[\],\s]+)\s*,\s*' + second + rb'\s*:)')
+    opening = rb"(\{\s*" + first + _VALUE + second + rb"\s*:)"
+    if (seen := _seen_between(data, start, m)) is None: return Boundary(re.compile(rb"(\})\s*,\s*" + opening))
+    return Boundary(re.compile(b"(" + re.escape(seen[0]) + b")" + re.escape(seen[1]) + opening), b"".join(seen))
+
+def _seen_between(data: memoryview, start: int, first: re.Match[bytes]) -> tuple[bytes, bytes, bytes] | None:
+    "The end of the record at `start`, what follows it, and the first key of the next, as they are written"
+    try: end = after_value(data, start)
+    except (msgspec.DecodeError, RecursionError): return None
+    following = skip_space(data, end + 1) if data[end:end+1] == b"," else end
+    m = _FIRST_KEYS.match(data, following)
+    if not m or m.groups() != first.groups(): return None
+    close = bytes(data[start:end]).rstrip()
+    lead = len(close) - len(close[:-1].rstrip())                      # the bracket, and the indentation before it
+    return close[-lead:], bytes(data[start + len(close):following]), bytes(data[following:m.end(1)])
 
 # %% ../nbs/00_source.ipynb #641c7aef
 def _document(data: memoryview, pos: int, under: Collection[str], wanted: Collection[str]) -> Layout | None:
@@ -411,7 +441,7 @@ def _exact_values(data: memoryview, form: Layout, pos: int, stop: int) -> tuple[
         pos = skip_space(data, end + 1) if data[end:end+1] == b"," else max(end, pos + 1)
     return found, pos
 
-# %% ../nbs/00_source.ipynb #55c4ff29
+# %% ../nbs/00_source.ipynb #88a57415
 def _record_end(data: memoryview, form: Layout, pos: int, array: bool) -> int:
     "Where the follower of the record at `pos` stands: a comma, the closing bracket, the next value or the end"
     try: end: int | None = after_value(data, pos)
@@ -419,10 +449,8 @@ def _record_end(data: memoryview, form: Layout, pos: int, array: bool) -> int:
         end = matching_end(data, pos)
         if end is not None: end = skip_space(data, end)
     if end is not None and (not array or data[end:end+1] in (b",", b"]")): return end
-    if (
-        found := form.between.search(data, pos + 1) if form.between else None
-    ):  # lost inside a broken record: find the next beginning
-        return bytes(data[found.start():found.end()]).index(b",") + found.start()
+    lost = form.between.search(data, pos + 1) if form.between else None   # inside a broken record: find the next beginning
+    if lost: return skip_space(data, lost[0])
     return len(data) if array else _line_end(data, pos)
 
 # %% ../nbs/00_source.ipynb #c37ea208
@@ -436,7 +464,7 @@ class Batch:
     records: list[Any] | None       # None: the extents must be read one by one
     extents: Extents | None = None
 
-# %% ../nbs/00_source.ipynb #05e8e6fd
+# %% ../nbs/00_source.ipynb #b2e7a352
 def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgspec.json.Decoder) -> Iterator[Batch]:
     "Read the records that begin in data[start:stop]; `decoder` reads a list of them"
     pos = start
@@ -454,9 +482,9 @@ def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgs
 def _cut(data: memoryview, form: Layout, near: int, stop: int) -> tuple[int | None, int]:
     "Where a window may end, at the first likely boundary behind `near`, and where the next record begins; None where that cannot be guessed"
     if form.shape == "lines": return (end := min(_line_end(data, near - 1), stop)), end
-    if near == stop < len(data): return _before_comma(data, stop), stop
-    found = form.between.search(data, near, stop + 1) if form.between and near < stop else None
-    return (found.start() + 1, found.end()) if found else (None, stop)
+    found = form.between.search(data, near, stop) if form.between and near < stop else None
+    if found: return found
+    return (_before_comma(data, stop), stop) if stop < len(data) else (None, stop)
 
 def _before_comma(data: memoryview, pos: int) -> int:
     "`pos`, moved back over white space and a comma"
