@@ -34,12 +34,20 @@ def _told() -> Iterator[None]:
         click.echo(f"error: {e}", err=True)
         sys.exit(1)
 
+# %% ../nbs/70_cli.ipynb #76e4b5cb
+def _command() -> str:
+    "How this command is called from here: its name, or the way to it if it is not on the PATH"
+    import os
+    import shutil
+    here = Path(sys.argv[0])
+    return os.path.relpath(here) if here.name == "tracekit" and not shutil.which("tracekit") else "tracekit"
+
 # %% ../nbs/70_cli.ipynb #9ed65a27
 def sample_log() -> Path:
     "The sample log that ships with tracekit: some twenty telecom-support conversations"
     return Path(__file__).parent/"data"/"telecom.json"
 
-# %% ../nbs/70_cli.ipynb #5baba3e4
+# %% ../nbs/70_cli.ipynb #3e26e943
 @main.command()
 @click.option(
     "-o",
@@ -65,12 +73,10 @@ def demo(out: Path) -> None:
     click.echo(
         f"  telecom.yaml    the dataset spec for the AI GO! platform ({'checked, sound' if not findings else f'{len(findings)} findings'})"
     )
-    click.echo(
-        "\nNext: your own log, with   tracekit convert LOG -o DIR\nor the book, in JupyterLab:   nbs/00_source.ipynb\n"
-    )
+    click.echo(f"\nnext: your own log, with      {_command()} convert LOG -o DIR\nor the book, in JupyterLab:   make lab\n")
     click.echo(str(report).splitlines()[-1])
 
-# %% ../nbs/70_cli.ipynb #f3ab2348
+# %% ../nbs/70_cli.ipynb #7b1307ca
 def _cores() -> int:
     "How many processors this process may use"
     import os
@@ -133,7 +139,7 @@ def convert(
     elif not report.rows: click.echo("No record could be converted; the rejects file says why.")
     elif to == "parquet": click.echo("The platform loads JSONL only, so there is no spec beside Parquet.")
     *told, last = str(report).splitlines()
-    for line in [*told, f"next: tracekit validate {spec}" if spec else "", last]:
+    for line in [*told, f"next: {_command()} validate {spec}" if spec else "", last]:
         if line: click.echo(line)
     sys.exit(3 if report.rejected else 0)
 

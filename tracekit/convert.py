@@ -8,7 +8,7 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['SPEAKERS', 'RESULTS', 'FORMATS', 'json_text', 'arguments_text', 'short_hash', 'Call', 'Calls', 'Function', 'ToolCall',
            'ChatMessage', 'parts', 'result_content', 'failed', 'MessageConverter', 'Context', 'Format', 'format',
-           'load_formats', 'record_members', 'named_format', 'detect']
+           'load_formats', 'record_members', 'named_format', 'json_kind', 'detect']
 
 # %% ../nbs/02_convert.ipynb #0e8b6453
 import ast
@@ -440,7 +440,7 @@ def format(name: str, about: str, under: str | Sequence[str] = (), **fields: Any
         return made
     return register
 
-# %% ../nbs/02_convert.ipynb #5ce5236a
+# %% ../nbs/02_convert.ipynb #ab07f89c
 def load_formats() -> dict[str, Format]:
     "The registry with every format of tracekit and of other packages in it"
     import importlib
@@ -464,6 +464,11 @@ def named_format(name: str) -> Format:
     if made := load_formats().get(name): return made
     raise InputError(f"there is no format {name!r}; there are {', '.join(sorted(FORMATS))}")
 
+def json_kind(value: Any) -> str:
+    "What a JSON value is, in words"
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
+
 def detect(keys: Iterable[str], record: Any, source: str = "log") -> Format:
     "The format that knows a log by its head's members and its first record; raises UnknownFormat"
     found = next((f for f in load_formats().values() if f.sniff(set(keys), record)), None)
@@ -471,7 +476,7 @@ def detect(keys: Iterable[str], record: Any, source: str = "log") -> Format:
     seen = (
         f"an object with {', '.join(list(record)[:8]) or 'no members'}"
         if isinstance(record, dict)
-        else f"a {type(record).__name__}"
+        else json_kind(record)
     )
     under = sorted({u for f in FORMATS.values() for u in f.under})
     raise UnknownFormat(

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PART', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'FEW', 'Span', 'Part', 'spans_of', 'plan', 'reject', 'told', 'Job',
-           'Tally', 'label', 'span_lines', 'Stopped', 'convert_part', 'atomic_part', 'mend_seams', 'Report', 'join',
-           'default_name', 'convert', 'read']
+__all__ = ['PART', 'KEEP_TEXT', 'SPOOLED', 'SAMPLE', 'EVERY', 'DOUBLES', 'FEW', 'Span', 'Part', 'spans_of', 'plan', 'reject',
+           'told', 'Job', 'Tally', 'label', 'span_lines', 'Stopped', 'convert_part', 'atomic_part', 'seamed', 'Report',
+           'join', 'default_name', 'convert', 'read']
 
-# %% ../nbs/40_pipeline.ipynb #2d678a75
+# %% ../nbs/40_pipeline.ipynb #fce01b1d
 import errno
 import hashlib
 import os
@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -197,10 +196,12 @@ class Tally:
 def _count(counts: dict[str, int], names: Iterable[str]) -> None:
     for name in names: counts[name] = counts.get(name, 0) + 1
 
-# %% ../nbs/40_pipeline.ipynb #66f19748
+# %% ../nbs/40_pipeline.ipynb #83bcaa2a
+SPOOLED = ".stdin"   # the ending of the file that standard input is copied into
+
 def label(path: str) -> str:
     "The name of a log without the folders of the machine it is on"
-    return "stdin" if path == "-" else "/".join(Path(p.removeprefix("zip://")).name for p in reversed(path.split("::")))
+    return "stdin" if path == "-" or path.endswith(SPOOLED) else "/".join(Path(p.removeprefix("zip://")).name for p in reversed(path.split("::")))
 
 def _first_record(data: memoryview, form: Layout) -> Any:
     "The first record that can be read, untyped, to know the format by; None if there is none"
@@ -419,48 +420,18 @@ def atomic_part(path: Path) -> Iterator[IO[bytes]]:
         os.replace(unfinished, path)
     finally: unfinished.unlink(missing_ok=True)
 
-# %% ../nbs/40_pipeline.ipynb #ac3e0dbf
-def mend_seams(job: Job, parts: Sequence[Part], tallies: list[Tally]) -> int:
-    "Convert parts again that did not begin where the one before them ended; how many there were"
+# %% ../nbs/40_pipeline.ipynb #550d6af4
+def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterator[tuple[Part, Tally]]:
+    "Each part with its tally, in order; a part that did not begin where the one before it ended is converted again"
     ends: dict[str, int] = {}
-    mended = 0
-    for n, part in enumerate(parts):
-        moved = tuple(
-            replace(s, start=ends[s.path]) if s.form and s.path in ends and ends[s.path] != s.start else s
-            for s in part.spans
-        )
+    for tally, part in zip(tallies, parts):   # in this order the engine sees its end
+        moved = tuple(replace(s, start=ends[s.path]) if s.form and s.path in ends else s for s in part.spans)
         if moved != part.spans:
             (Path(job.folder)/f"{part.number:06}.done").unlink()
-            tallies[n] = convert_part(job, replace(part, spans=moved))
-            mended += 1
-        ends.update({path: end for path, _, end, _ in tallies[n].spans})
-    return mended
-
-# %% ../nbs/40_pipeline.ipynb #a0ff6d8c
-def _copy(source: Path, target: IO[bytes]) -> None:
-    "Append a file to another; inside the kernel where it can do that"
-    with open(source, "rb") as f:
-        if hasattr(os, "copy_file_range"):
-            target.flush()
-            try:
-                while os.copy_file_range(f.fileno(), target.fileno(), 1 << 30): pass
-                return
-            except OSError as e:
-                if e.errno in (errno.ENOSPC, errno.EDQUOT): raise
-                f.seek(0)   # file systems that cannot do it say so at the first call
-        shutil.copyfileobj(f, target, 1 << 20)
-
-def _rejects(job: Job, parts: Sequence[Part], tallies: Sequence[Tally]) -> Iterator[dict[str, Any]]:
-    "All rejects in order, their records counted from the beginning of the file"
-    before: Counter[str] = Counter()
-    for part, tally in zip(parts, tallies):
-        if tally.rejected:
-            with open(Path(job.folder)/f"{part.number:06}.rejects", "rb") as f:
-                for text in f:
-                    found = msgspec.json.decode(text)
-                    if found["record"] is not None: found["record"] += before[found["file"]]
-                    yield found
-        for path, _, _, count in tally.spans: before[path] += count
+            part = replace(part, spans=moved)
+            tally = convert_part(job, part)
+        ends.update({path: end for path, _, end, _ in tally.spans})
+        yield part, tally
 
 # %% ../nbs/40_pipeline.ipynb #1386ade2
 @dataclass
@@ -502,54 +473,89 @@ class Report:
             )
         return "\n".join([*lines, *map(str, self.files), f"read {self.read} rows {self.rows} rejected {self.rejected}"])
 
-# %% ../nbs/40_pipeline.ipynb #1a1f0b19
+# %% ../nbs/40_pipeline.ipynb #69f47038
 FEW = 10   # rejects shown in a report
 
-def join(job: Job, parts: Sequence[Part], tallies: list[Tally], out: Path, name: str, to: str = "jsonl") -> Report:
-    "Put the parts together under their final names"
-    mend_seams(job, parts, tallies)
-    report = Report(
-        sum(t.rows for t in tallies),
-        sum(t.rejected for t in tallies),
-        sum(t.bytes for t in tallies),
-        mended=sum(t.mended for t in tallies),
-        sampled=sum(t.sampled for t in tallies),
-    )
+def _add(report: Report, tally: Tally) -> None:
+    "Add what came of a part to the report"
+    for member in ("rows", "rejected", "bytes", "mended", "sampled"):
+        setattr(report, member, getattr(report, member) + getattr(tally, member))
     for member in ("formats", "unnamed", "repeated"):
-        setattr(report, member, dict(sum((Counter(getattr(t, member)) for t in tallies), Counter())))
-    rejects = list(islice(_rejects(job, parts, tallies), FEW))
-    report.rejects = rejects
-    if not report.rows and rejects and all(r["stage"] == "open" for r in rejects):
-        raise InputError("\n".join(f"{r['file']}: {r['cause']}" for r in rejects))
-    _write_rejects(report, _rejects(job, parts, tallies), out/f"{name}.rejects.jsonl")
-    if report.rows:
-        rows = [Path(job.folder)/f"{part.number:06}.rows" for part in parts]
-        report.files[:0] = _write_jsonl(rows, out, name) if to == "jsonl" else _write_parquet(rows, out, name)
+        setattr(report, member, dict(Counter(getattr(report, member)) + Counter(getattr(tally, member))))
+
+# %% ../nbs/40_pipeline.ipynb #25b8b7b7
+def _copy(source: Path, target: IO[bytes]) -> None:
+    "Append a file to another; inside the kernel where it can do that"
+    with open(source, "rb") as f:
+        if hasattr(os, "copy_file_range"):
+            target.flush()
+            try:
+                while os.copy_file_range(f.fileno(), target.fileno(), 1 << 30): pass
+                return
+            except OSError as e:
+                if e.errno in (errno.ENOSPC, errno.EDQUOT): raise
+                f.seek(0)   # file systems that cannot do it say so at the first call
+        shutil.copyfileobj(f, target, 1 << 20)
+
+def _rejects(path: Path, tally: Tally, before: Counter[str]) -> Iterator[dict[str, Any]]:
+    "The rejects of a part, counted from the beginning of their files"
+    if tally.rejected:
+        with open(path, "rb") as f:
+            for text in f:
+                found = msgspec.json.decode(text)
+                if found["record"] is not None: found["record"] += before[found["file"]]
+                yield found
+    for name, _, _, count in tally.spans: before[name] += count
+
+# %% ../nbs/40_pipeline.ipynb #a1c2dd17
+def join(
+    job: Job, parts: Sequence[Part], tallies: Iterable[Tally], out: Path, name: str, to: str = "jsonl"
+) -> Report:
+    "Put the parts together, and then under their final names; raises InputError if no input could be opened"
+    report, before = Report(), Counter[str]()
+    rows, rejects = Path(job.folder)/"rows", Path(job.folder)/"rejects"
+    unopened: list[str] = []
+    with open(rows, "wb") as all_rows, open(rejects, "wb") as all_rejects:
+        for part, tally in seamed(job, parts, tallies):
+            _add(report, tally)
+            _copy(Path(job.folder)/f"{part.number:06}.rows", all_rows)
+            for found in _rejects(Path(job.folder)/f"{part.number:06}.rejects", tally, before):
+                all_rejects.write(line(found))
+                if len(report.rejects) < FEW: report.rejects.append(found)
+                if found["stage"] == "open": unopened.append(f"{found['file']}: {found['cause']}")
+    if not report.rows and unopened and len(unopened) == report.rejected:
+        raise InputError("\n".join(unopened[:FEW] + ([f"... and {len(unopened) - FEW} more"] if len(unopened) > FEW else [])))
+    report.files = [*_publish_rows(rows, report, out, name, to), *_publish_rejects(rejects, report, out/f"{name}.rejects.jsonl")]
     return report
 
-def _write_rejects(report: Report, rejects: Iterable[dict[str, Any]], path: Path) -> None:
-    if not report.rejected: return path.unlink(missing_ok=True)
-    with atomic(path) as f: f.writelines(map(line, rejects))
-    report.files.append(path)
+# %% ../nbs/40_pipeline.ipynb #d1d76662
+def _publish(unfinished: Path, path: Path) -> Path:
+    "Give a finished file its final name"
+    with open(unfinished, "rb") as f: os.fsync(f.fileno())
+    os.replace(unfinished, path)
+    return path
 
-def _write_jsonl(rows: Sequence[Path], out: Path, name: str) -> list[Path]:
-    with atomic(out/f"{name}.jsonl") as f:
-        for path in rows: _copy(path, f)
+def _publish_rejects(rejects: Path, report: Report, path: Path) -> list[Path]:
+    if report.rejected: return [_publish(rejects, path)]
+    path.unlink(missing_ok=True)
+    return []
+
+def _publish_rows(rows: Path, report: Report, out: Path, name: str, to: str) -> list[Path]:
+    if not report.rows: return []
+    if to == "parquet": return [_publish_parquet(rows, out/name)]
+    made = _publish(rows, out/f"{name}.jsonl")
     with atomic(out/f"{name}.yaml") as f: f.write(spec_text(name, f"{name}.jsonl"))
-    return [out/f"{name}.jsonl", out/f"{name}.yaml"]
+    return [made, out/f"{name}.yaml"]
 
-def _write_parquet(rows: Sequence[Path], out: Path, name: str) -> list[Path]:
-    def lines() -> Iterator[bytes]:
-        for path in rows:
-            with open(path, "rb") as f: yield from f
-    unfinished = out/f".{name}.{os.getpid()}.tmp"
-    unfinished.mkdir(parents=True)
-    try:
-        write_parquet(lines(), column_kinds(lines()), unfinished)
-        if (out/name).exists(): shutil.rmtree(out/name)
-        os.replace(unfinished, out/name)
-    finally: shutil.rmtree(unfinished, ignore_errors=True)
-    return [out/name]
+def _publish_parquet(rows: Path, path: Path) -> Path:
+    "Write the rows as a folder of Parquet parts, which takes the place of an older one"
+    unfinished = rows.with_suffix(".parquet")
+    unfinished.mkdir()
+    with open(rows, "rb") as f: kinds = column_kinds(f)
+    with open(rows, "rb") as f: write_parquet(f, kinds, unfinished)
+    if path.exists(): shutil.rmtree(path)
+    os.replace(unfinished, path)
+    return path
 
 # %% ../nbs/40_pipeline.ipynb #aa93ea75
 def default_name(inputs: Sequence[str | Path]) -> str:
@@ -589,7 +595,7 @@ def _workplace(folder: Path, parts: Sequence[Part], job: Job, resume: bool) -> N
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_part(mark) as f: f.write(now)
 
-# %% ../nbs/40_pipeline.ipynb #fb532826
+# %% ../nbs/40_pipeline.ipynb #6820261f
 def _engine(workers: int, parts: int, given: Any) -> Callable[[Callable[[Part], Tally], Sequence[Part]], Iterable[Tally]]:
     "What runs the parts: the given map, the built-in one, or a pool of processes"
     if given is not None: return given
@@ -607,17 +613,19 @@ def _progress(parts: Sequence[Part], wanted: bool | None) -> Any:
     "A progress bar in a terminal or notebook; silent when piped"
     from tqdm.auto import tqdm
     shown = sys.stderr.isatty() or "ipykernel" in sys.modules if wanted is None else wanted
-    return tqdm(
-        total=sum(p.size for p in parts),
-        unit="B",
-        unit_scale=True,
-        unit_divisor=1024,
-        disable=not shown,
-        desc="convert",
-        leave=False,
-    )
+    total = sum(p.size for p in parts)
+    return tqdm(total=total, unit="B", unit_scale=True, unit_divisor=1024, disable=not shown, desc="convert", leave=False)
 
-# %% ../nbs/40_pipeline.ipynb #a65d1966
+def _watched(parts: Sequence[Part], tallies: Iterable[Tally], bar: Any) -> Iterator[Tally]:
+    "The tallies as they come, shown on the bar"
+    rows = rejected = 0
+    for tally, part in zip(tallies, parts):   # in this order the engine sees its end
+        rows, rejected = rows + tally.rows, rejected + tally.rejected
+        bar.update(part.size)
+        bar.set_postfix(rows=rows, rejected=rejected, refresh=False)
+        yield tally
+
+# %% ../nbs/40_pipeline.ipynb #2cc9f4b4
 def convert(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path = ".",
@@ -644,18 +652,14 @@ def convert(
         parts = plan(_spooled(given, out, name))
         _refuse_overwrite(parts, [out/f"{name}.jsonl", out/f"{name}.rejects.jsonl"])
         _workplace(folder, parts, job, resume)
-        tallies: list[Tally] = []
-        with _progress(parts, progress) as bar:
-            for part, tally in zip(parts, _engine(workers, len(parts), map)(partial(convert_part, job), parts)):
-                tallies.append(tally)
-                bar.update(part.size)
-                bar.set_postfix(rows=sum(t.rows for t in tallies), rejected=sum(t.rejected for t in tallies), refresh=False)
-        report = join(job, parts, tallies, out, name, to)
+        tallies = _engine(workers, len(parts), map)(partial(convert_part, job), parts)
+        with _progress(parts, progress) as bar: report = join(job, parts, _watched(parts, tallies, bar), out, name, to)
     shutil.rmtree(folder)
+    (out/f".{name}{SPOOLED}").unlink(missing_ok=True)
     report.seconds = time.perf_counter() - began
     return report
 
-# %% ../nbs/40_pipeline.ipynb #ce14b387
+# %% ../nbs/40_pipeline.ipynb #6f121d1e
 @contextmanager
 def _told_errors(out: Path, folder: Path) -> Iterator[None]:
     "Turn what goes wrong while writing into a message that says what to do; a failed input leaves no folder behind"
@@ -676,7 +680,7 @@ def _told_errors(out: Path, folder: Path) -> Iterator[None]:
 def _spooled(given: Sequence[str | Path], out: Path, name: str) -> list[str]:
     "The inputs, with standard input copied into a file, since workers cannot read it"
     if "-" not in map(str, given): return list(map(str, given))
-    spool = out/f".{name}.stdin"
+    spool = out/f".{name}{SPOOLED}"
     with Log("-") as log, atomic(spool) as f: f.write(log.data)
     return [str(spool) if str(g) == "-" else str(g) for g in given]
 
