@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['SPEAKERS', 'RESULTS', 'FORMATS', 'json_text', 'arguments_text', 'short_hash', 'Call', 'Calls', 'Function', 'ToolCall',
+__all__ = ['SPEAKERS', 'RESULTS', 'FORMATS', 'arguments_text', 'short_hash', 'Call', 'Calls', 'Function', 'ToolCall',
            'ChatMessage', 'parts', 'result_content', 'failed', 'MessageConverter', 'Context', 'Format', 'format',
            'load_formats', 'record_members', 'named_format', 'json_kind', 'detect']
 
@@ -25,15 +25,9 @@ import msgspec
 import orjson
 from pydantic import TypeAdapter
 
-# %% ../nbs/02_convert.ipynb #d6e59607
+# %% ../nbs/02_convert.ipynb #2d0d164d
 from .source import InputError, Rejected, UnknownFormat, named, second_chance, typed
-from .trace import Trace, TraceItem, call, input_text, message, output, output_text, reasoning_text
-
-# %% ../nbs/02_convert.ipynb #9d316710
-def json_text(value: Any) -> str:
-    "Compact JSON text of plain data, integers of any size exact, text beyond ASCII as it is"
-    try: return orjson.dumps(value).decode()
-    except TypeError: return msgspec.json.encode(value).decode()
+from .trace import Trace, TraceItem, call, input_text, json_text, message, output, output_text, reasoning_text
 
 # %% ../nbs/02_convert.ipynb #73bb1f8f
 def arguments_text(arguments: Any) -> str:
@@ -277,7 +271,7 @@ class _CallMaker(_Speech):
                 }
             )
 
-# %% ../nbs/02_convert.ipynb #06c55ea5
+# %% ../nbs/02_convert.ipynb #e5a83a07
 class _ResultMaker(_CallMaker):
     def __init__(self, key: str = "", where: str = "$.messages"):
         super().__init__(key, where)
@@ -292,7 +286,7 @@ class _ResultMaker(_CallMaker):
     def _results(self, group: Sequence[ChatMessage]) -> None:
         "Add the results of tool messages that stand together, each paired with its call"
         results = [r for m in group for r in (m.tool_messages if m.tool_messages is not None else (m,))]
-        ids = [(r.id or r.tool_call_id or r.call_id or None, r.requestor) for r in results]
+        ids = [(r.tool_call_id or r.call_id or r.id or None, r.requestor) for r in results]
         for r, (id, _), one in zip(results, ids, self.calls.match(ids, self._later)):
             if one is not None: self._result(r, one)
             elif id and self._later(id): self.waiting.append(r)
@@ -327,7 +321,7 @@ class _ResultMaker(_CallMaker):
         )
         r.keep(made)
 
-# %% ../nbs/02_convert.ipynb #c6370220
+# %% ../nbs/02_convert.ipynb #cc275660
 class MessageConverter(_ResultMaker):
     "Converts chat messages (dicts or ChatMessage) to the items of a trace, every call paired with its own result"
     def convert(self, messages: Iterable[Any]) -> list[Any]:
@@ -340,7 +334,8 @@ class MessageConverter(_ResultMaker):
         self.ahead = messages
         for n, m in enumerate(messages):
             if m.role in RESULTS:
-                if not group and m.tool_messages is None and (one := self.calls.by_id_open(m.id)): self._result(m, one)   # nearly always
+                if not group and m.tool_messages is None and (one := self.calls.by_id_open(m.tool_call_id or m.call_id or m.id)):
+                    self._result(m, one)   # nearly always
                 else: group.append(m)
                 continue
             if group:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['PART', 'KEEP_TEXT', 'SPOOLED', 'SAMPLE', 'EVERY', 'DOUBLES', 'FEW', 'Span', 'Part', 'spans_of', 'plan', 'reject',
-           'told', 'Job', 'Tally', 'label', 'span_lines', 'Stopped', 'convert_part', 'atomic_part', 'seamed', 'Report',
+           'told', 'Job', 'Tally', 'label', 'span_lines', 'convert_part', 'atomic_part', 'seamed', 'Report', 'Stopped',
            'join', 'default_name', 'convert', 'read']
 
 # %% ../nbs/40_pipeline.ipynb #fce01b1d
@@ -301,10 +301,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #fdf60283
-class Stopped(TracekitError):
-    "A record was set aside although `strict` was asked for"
-
+# %% ../nbs/40_pipeline.ipynb #1e17c516
 class _Reader(_Records):
     "Makes lines and rejects of the records of one log"
     def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
@@ -335,9 +332,7 @@ class _Reader(_Records):
         except Rejected as e: return self._reject(e, context.raw(), (log or self.log).path, place()[0], n)
 
     def _reject(self, error: Rejected, raw: bytes, path: str, offset: int, n: int | None) -> dict[str, Any]:
-        made = reject(error, path, raw, offset, n, self.line_of(offset) if path == self.log.path else None)
-        if self.job.strict: raise Stopped(told(made))
-        return made
+        return reject(error, path, raw, offset, n, self.line_of(offset) if path == self.log.path else None)
 
     def _ending(self, sound: bool) -> Iterator[dict[str, Any]]:
         "What is wrong with the end of the log"
@@ -507,7 +502,10 @@ def _rejects(path: Path, tally: Tally, before: Counter[str]) -> Iterator[dict[st
                 yield found
     for name, _, _, count in tally.spans: before[name] += count
 
-# %% ../nbs/40_pipeline.ipynb #a1c2dd17
+# %% ../nbs/40_pipeline.ipynb #03e708bb
+class Stopped(TracekitError):
+    "A record was set aside although `strict` was asked for"
+
 def join(
     job: Job, parts: Sequence[Part], tallies: Iterable[Tally], out: Path, name: str, to: str = "jsonl"
 ) -> Report:
@@ -520,6 +518,7 @@ def join(
             _add(report, tally)
             _copy(Path(job.folder)/f"{part.number:06}.rows", all_rows)
             for found in _rejects(Path(job.folder)/f"{part.number:06}.rejects", tally, before):
+                if job.strict: raise Stopped(told(found))
                 all_rejects.write(line(found))
                 if len(report.rejects) < FEW: report.rejects.append(found)
                 if found["stage"] == "open": unopened.append(f"{found['file']}: {found['cause']}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ['MessagePart', 'OutputPart', 'SYNTHETIC_MESSAGE_STATUS', 'SYNTHETIC_MESSAGE_ID', 'TraceItem', 'TraceEvent',
            'OpenModel', 'ClosedModel', 'ImageDetail', 'UrlCitationBody', 'TextCitationBody', 'TopLogProb', 'LogProb',
            'InputTextContent', 'OutputTextContent', 'TextContent', 'SummaryTextContent', 'ReasoningTextContent',
-           'RefusalContent', 'InputImageContent', 'InputFileContent', 'InputVideoContent', 'MessageStatus',
+           'RefusalContent', 'InputImageContent', 'InputFileContent', 'InputVideoContent', 'json_text', 'MessageStatus',
            'FunctionCallStatus', 'FunctionCallOutputStatusEnum', 'MessageRole', 'Message', 'FunctionCall',
            'FunctionCallOutput', 'UserMessage', 'AssistantMessage', 'SystemMessage', 'CustomTaskInputMessage',
            'CustomTaskOutputMessage', 'TraceMetadata', 'BaseTraceEvent', 'MessageEvent', 'FunctionCallEvent',
@@ -18,8 +18,9 @@ __all__ = ['MessagePart', 'OutputPart', 'SYNTHETIC_MESSAGE_STATUS', 'SYNTHETIC_M
            'sort_events', 'items_of_events', 'Trace', 'input_text', 'output_text', 'reasoning_text', 'message', 'user',
            'assistant', 'system', 'call', 'output', 'plain_trace', 'plain_metadata', 'stamp', 'twin']
 
-# %% ../nbs/01_trace.ipynb #d4a967c0
+# %% ../nbs/01_trace.ipynb #6d580235
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -27,8 +28,9 @@ from functools import cache
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-# %% ../nbs/01_trace.ipynb #f15848a6
+# %% ../nbs/01_trace.ipynb #6368cf61
 import msgspec
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 # %% ../nbs/01_trace.ipynb #09d0efbf
@@ -137,6 +139,12 @@ MessagePart = Annotated[
     Field(discriminator="type"),
 ]
 OutputPart = Annotated[InputTextContent | InputImageContent | InputFileContent, Field(discriminator="type")]
+
+# %% ../nbs/01_trace.ipynb #9d316710
+def json_text(value: Any) -> str:
+    "Compact JSON text of plain data, integers of any size exact, text beyond ASCII as it is"
+    try: return orjson.dumps(value).decode()
+    except TypeError: return msgspec.json.encode(value).decode()
 
 # %% ../nbs/01_trace.ipynb #cda3c78a
 class MessageStatus(StrEnum):
@@ -326,18 +334,17 @@ TraceEvent = Annotated[
     Field(discriminator="type"),
 ]
 
-# %% ../nbs/01_trace.ipynb #9b7b78da
+# %% ../nbs/01_trace.ipynb #5f319b6c
 _TAGS = frozenset(get_args(get_type_hints(m)["type"])[0] for union in (MessagePart, TraceItem, TraceEvent, OutputPart)
                   for m in get_args(get_args(union)[0]))
 
 def _address(loc: Sequence[str | int]) -> str:
     "A pydantic location as people write it: items[3].content[0].text"
     path = ""
-    for step in loc:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif step not in _TAGS and step != "str" and not step.startswith(("list[", "function-")):
-            path += "." + step if path else step
+    for n, step in enumerate(loc):
+        if isinstance(step, int): path += f"[{step}]"
+        elif step in _TAGS and n and (isinstance(loc[n-1], int) or loc[n-1] == "item"): continue   # which type of a union it is
+        elif step != "str" and not step.startswith(("list[", "function-")): path += "." + step if path else step
     return path
 
 def _finding(error: Any) -> str:
@@ -359,15 +366,19 @@ def _finding(error: Any) -> str:
         case "value_error": return (f"{at}: " if at else "") + str(error["ctx"]["error"])
     return f"{at or 'trace'}: {error['msg'][0].lower()}{error['msg'][1:]}, got {shown}"
 
+def _other_branch(error: Any, errors: list[Any]) -> bool:
+    "Whether an error only says that a value is not what another branch of its union wants: text, or a list of parts"
+    at = _address(error["loc"])
+    if error["type"] == "list_type": return any(e["type"] == "string_type" and _address(e["loc"]) == at for e in errors)
+    return error["type"] == "string_type" and any(_address(e["loc"]).startswith(at + "[") for e in errors)
+
 def explain(error: ValidationError, most: int = 3) -> str:
     "What a pydantic ValidationError found, a short line each, the first `most` of them"
     errors = error.errors(include_url=False)
-    either = {
-        _address(e["loc"]) for e in errors if e["type"] == "list_type"
-    }  # text or a list of parts: two errors, one finding
+    errors = [e for e in errors if not _other_branch(e, errors)]
     for e in errors:
-        if e["type"] == "string_type" and _address(e["loc"]) in either: e["msg"] = "Input should be text or a list of parts"
-    found = list(dict.fromkeys(_finding(e) for e in errors if not (e["type"] == "list_type" and len(errors) > 1)))
+        if e["type"] == "string_type" and "output" in e["loc"][-2:]: e["msg"] = "Input should be text or a list of parts"
+    found = list(dict.fromkeys(map(_finding, errors)))
     return "\n".join(found[:most] + ([f"... and {len(found) - most} more"] if len(found) > most else []))
 
 # %% ../nbs/01_trace.ipynb #549dc97d
@@ -472,7 +483,7 @@ class Lookups(Conversation):
     def get_first_system_prompt(self) -> str | None:
         return text_of(self.system_messages[0].content) if self.system_messages else None
 
-# %% ../nbs/01_trace.ipynb #0bea4e27
+# %% ../nbs/01_trace.ipynb #346658a1
 def _short(text: str, width: int = 88) -> str:
     "`text` on one line, cut at `width` characters"
     flat = " ".join(text.split())
@@ -487,7 +498,7 @@ def describe(item: Any) -> str:
     elif isinstance(item, FunctionCallOutput):
         what, facts = text_of(item.output), made_by | ({} if item.status == "completed" else {"status": str(item.status)})
     else: what, facts = json.dumps(item.content, ensure_ascii=False, default=str), {}
-    told = ", ".join(f"{k}={v}" for k, v in facts.items() if v is not None)
+    told = " ".join(", ".join(f"{k}={v}" for k, v in facts.items() if v is not None).split())
     return f"{item.type}: {_short(what)}" + (f" ({told})" if told else "")
 
 class Readable(Lookups):
@@ -503,7 +514,7 @@ class Readable(Lookups):
     def __repr__(self) -> str: return self.text(100)
     def __str__(self) -> str: return self.text()
 
-# %% ../nbs/01_trace.ipynb #49c129d8
+# %% ../nbs/01_trace.ipynb #bce38322
 def sort_events(events: Sequence[Any]) -> list[Any]:
     "Events by time; raises ValueError if only some have a timestamp, TypeError if naive and aware times are mixed"
     timed = [e.timestamp is not None for e in events if not isinstance(e, SpanEndEvent)]
@@ -517,12 +528,22 @@ def items_of_events(events: Sequence[Any], span_id: str | None = None) -> list[A
     own = [e for e in sort_events(events) if e.span_id == span_id]
     if any(isinstance(e, MessageEvent) for e in own) or not any(isinstance(e, ModelCallEvent) for e in own):
         return [i for e in own for i in _event_items(e)]
-    kept: dict[str, Any] = {}
+    told: list[Any] = []
     for n, event in enumerate(own):   # the last model call of each stretch between compactions holds what was cut afterwards
         following = next((e for e in own[n+1:] if isinstance(e, ModelCallEvent | CompactionEvent)), None)
         if isinstance(event, ModelCallEvent) and not isinstance(following, ModelCallEvent):
-            kept.update({i.model_dump_json(): i for i in [*event.input_context, *event.output_items]})
-    return list(kept.values())
+            context = [*event.input_context, *event.output_items]
+            told = _before(told, context) + context
+    return told
+
+def _before(told: list[Any], context: list[Any]) -> list[Any]:
+    "The items of `told` that are no longer in `context`"
+    again = Counter(i.model_dump_json() for i in context)
+    gone = []
+    for item in told:
+        if again[text := item.model_dump_json()]: again[text] -= 1
+        else: gone.append(item)
+    return gone
 
 def _event_items(e: Any) -> Iterator[Any]:
     if isinstance(e, MessageEvent): yield e.item
@@ -533,7 +554,7 @@ def _event_items(e: Any) -> Iterator[Any]:
                 id=e.call_id, call_id=e.call_id, output=e.result, status=FunctionCallOutputStatusEnum.completed
             )
 
-# %% ../nbs/01_trace.ipynb #4f3378d1
+# %% ../nbs/01_trace.ipynb #05c93f0c
 class Trace(Readable, ClosedModel):
     "One conversation: items in order, metadata, and events if the log had them"
     FORMAT: Literal["open_responses", "latticeflow"] = "open_responses"
@@ -586,6 +607,11 @@ class Trace(Readable, ClosedModel):
             for b in begins
             if b.parent_span_id == self.span_id and b.span_id != self.span_id
         ]
+
+    def model_dump_json(self, *, indent: int | None = None, **kwargs: Any) -> str:  # type: ignore[override]
+        "The canonical full form as JSON text, numbers spelled as in a dataset; keywords as for model_dump"
+        text = json_text(self.model_dump(mode="json", **kwargs))
+        return msgspec.json.format(text, indent=indent) if indent else text
 
     def model_dump_include_unset(self, **kwargs: Any) -> dict[str, Any]:
         "The canonical full form, under the name that the platform's package gives it"

@@ -214,23 +214,33 @@ def index(document: Any) -> list[str] | None:
     rows = document.get("simulation_index") if isinstance(document, dict) and "simulations" not in document else None
     return [str(row.get("id")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
 
-# %% ../../nbs/formats/10_tau2.ipynb #68ba8078
+# %% ../../nbs/formats/10_tau2.ipynb #536d80a9
 def criteria(sim: Simulation, task: dict[str, Any] | None) -> dict[str, Any] | None:
     "The evaluation criteria of one run; None if the log has none"
     found = _v1_criteria(sim.info) if task is None else task.get("evaluation_criteria")
-    if not (graded := sim.reward_info): return found
+    graded = sim.reward_info or {}
     better = {
         name: [check[inner] for check in checks if inner in check]
         for name, (member, inner) in _GRADED.items()
         if (checks := _checks(graded.get(member)))
     }
-    if not better: return found
-    if isinstance(graded.get("reward_basis"), list): better["reward_basis"] = graded["reward_basis"]
-    return {**(found or {}), **better}
+    if better and isinstance(graded.get("reward_basis"), list): better["reward_basis"] = graded["reward_basis"]
+    return _complete({**(found or {}), **better}) if found or better else None
 
 def _checks(given: Any) -> list[dict[str, Any]]:
     "A list of graded checks, or nothing"
     return [check for check in given if isinstance(check, dict)] if isinstance(given, list) else []
+
+_ACTION: dict[str, Any] = {"action_id": None, "requestor": "assistant", "name": None, "arguments": {}, "info": None, "compare_args": None}
+_ASSERTION: dict[str, Any] = {"env_type": None, "func_name": None, "arguments": {}, "assert_value": True, "message": None}
+
+def _complete(criteria: dict[str, Any]) -> dict[str, Any]:
+    "Criteria with the benchmark's defaults where the log leaves a field out"
+    for name, default in (("actions", _ACTION), ("env_assertions", _ASSERTION)):
+        given = criteria.get(name)
+        if isinstance(given, list): criteria[name] = [{**default, **g} if isinstance(g, dict) else g for g in given]
+    if criteria.get("reward_basis") is None: criteria["reward_basis"] = ["DB", "COMMUNICATE"]
+    return criteria
 
 _GRADED = {"actions": ("action_checks", "action"), "env_assertions": ("env_assertions", "env_assertion"),
            "nl_assertions": ("nl_assertions", "nl_assertion"), "communicate_info": ("communicate_checks", "info")}
