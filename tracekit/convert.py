@@ -10,9 +10,10 @@ __all__ = ['SPEAKERS', 'RESULTS', 'FORMATS', 'arguments_text', 'short_hash', 'Ca
            'ChatMessage', 'parts', 'result_content', 'failed', 'MessageConverter', 'Context', 'Format', 'format',
            'load_formats', 'record_members', 'named_format', 'json_kind', 'detect']
 
-# %% ../nbs/02_convert.ipynb #0e8b6453
+# %% ../nbs/02_convert.ipynb #310aac15
 import ast
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from pydantic import TypeAdapter
 from .source import InputError, Rejected, UnknownFormat, named, second_chance, typed
 from .trace import Trace, TraceItem, call, input_text, json_text, message, output, output_text, reasoning_text
 
-# %% ../nbs/02_convert.ipynb #73bb1f8f
+# %% ../nbs/02_convert.ipynb #eb2a1c7e
 def arguments_text(arguments: Any) -> str:
     "Tool arguments in any of their forms as JSON text"
     if type(arguments) is dict:
@@ -47,7 +48,7 @@ def _loose_arguments(text: str) -> str:
     except (Rejected, UnicodeError): pass
     try: value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError): return text
-    try: return json_text(second_chance(json_text(value).encode())[0]) if isinstance(value, dict) else text
+    try: return json_text(second_chance(json.dumps(value).encode())[0]) if isinstance(value, dict) else text
     except (TypeError, ValueError, Rejected): return text
 
 # %% ../nbs/02_convert.ipynb #2130b58b
@@ -62,7 +63,7 @@ class Call(msgspec.Struct):
     created_by: str
     open: bool = True
 
-# %% ../nbs/02_convert.ipynb #ac59b843
+# %% ../nbs/02_convert.ipynb #e7bbb136
 class Calls:
     "The calls of one trace: gives each an id of its own, and finds the call that a result answers"
     def __init__(self) -> None:
@@ -87,20 +88,20 @@ class Calls:
         self.batches[created_by].append(one)
         return one
 
-    def by_id_open(self, id: Any) -> Call | None:
-        "The oldest open call of that id, which is closed by this; or None"
-        if id:
-            for one in self.by_id.get(id, ()):
-                if one.open:
-                    one.open = False
-                    return one
-        return None
+    def by_id_open(self, id: Any, requestor: str | None = None) -> Call | None:
+        "The oldest open call of that id, by the requestor if one is named and has one; it is closed by this. Or None"
+        calls = self.by_id.get(id) if id else None
+        if not calls: return None
+        if len(calls) == 1: one = calls[0] if calls[0].open else None
+        else: one = next((c for c in calls if c.open and c.created_by == requestor), None) or next((c for c in calls if c.open), None)
+        if one: one.open = False
+        return one
 
     def match(
         self, results: Sequence[tuple[Any, str | None]], later: Callable[[Any], bool] = lambda id: False
     ) -> list[Call | None]:
         "The call that each result (id, requestor) answers, or None. `later` says whether a call with that id is still to come"
-        found = [self.by_id_open(id) for id, _ in results]
+        found = [self.by_id_open(id, requestor) for id, requestor in results]
         for n, (id, requestor) in enumerate(results):
             if found[n] is None and not (id and later(id)): found[n] = self._close(self._batch(requestor))
         return found
@@ -321,7 +322,7 @@ class _ResultMaker(_CallMaker):
         )
         r.keep(made)
 
-# %% ../nbs/02_convert.ipynb #cc275660
+# %% ../nbs/02_convert.ipynb #d8f72502
 class MessageConverter(_ResultMaker):
     "Converts chat messages (dicts or ChatMessage) to the items of a trace, every call paired with its own result"
     def convert(self, messages: Iterable[Any]) -> list[Any]:
@@ -334,7 +335,7 @@ class MessageConverter(_ResultMaker):
         self.ahead = messages
         for n, m in enumerate(messages):
             if m.role in RESULTS:
-                if not group and m.tool_messages is None and (one := self.calls.by_id_open(m.tool_call_id or m.call_id or m.id)):
+                if not group and m.tool_messages is None and (one := self.calls.by_id_open(m.tool_call_id or m.call_id or m.id, m.requestor)):
                     self._result(m, one)   # nearly always
                 else: group.append(m)
                 continue
@@ -435,7 +436,7 @@ def format(name: str, about: str, under: str | Sequence[str] = (), **fields: Any
         return made
     return register
 
-# %% ../nbs/02_convert.ipynb #ab07f89c
+# %% ../nbs/02_convert.ipynb #a4cf61d1
 def load_formats() -> dict[str, Format]:
     "The registry with every format of tracekit and of other packages in it"
     import importlib
@@ -465,7 +466,7 @@ def json_kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 def detect(keys: Iterable[str], record: Any, source: str = "log") -> Format:
-    "The format that knows a log by its head's members and its first record; raises UnknownFormat"
+    "The format that knows a log by its head's members and one of its records; raises UnknownFormat"
     found = next((f for f in load_formats().values() if f.sniff(set(keys), record)), None)
     if found: return found
     seen = (

@@ -29,7 +29,7 @@ from typing import IO, Any
 # %% ../nbs/40_pipeline.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/40_pipeline.ipynb #6ca3d94c
+# %% ../nbs/40_pipeline.ipynb #a9fe4248
 from .convert import Context, Format, detect, load_formats, named_format, record_members
 from .dataset import atomic, column_kinds, spec_text, write_parquet
 from .row import Row, build, check, line
@@ -40,6 +40,7 @@ from tracekit.source import (
     Log,
     Rejected,
     TracekitError,
+    UnknownFormat,
     batches,
     exact,
     expand,
@@ -47,7 +48,6 @@ from tracekit.source import (
     packing,
     repeated_keys,
     second_chance,
-    skip_space,
     strict,
     typed,
     unnamed,
@@ -196,22 +196,30 @@ class Tally:
 def _count(counts: dict[str, int], names: Iterable[str]) -> None:
     for name in names: counts[name] = counts.get(name, 0) + 1
 
-# %% ../nbs/40_pipeline.ipynb #83bcaa2a
+# %% ../nbs/40_pipeline.ipynb #5f6a3749
 SPOOLED = ".stdin"   # the ending of the file that standard input is copied into
 
 def label(path: str) -> str:
     "The name of a log without the folders of the machine it is on"
     return "stdin" if path == "-" or path.endswith(SPOOLED) else "/".join(Path(p.removeprefix("zip://")).name for p in reversed(path.split("::")))
 
-def _first_record(data: memoryview, form: Layout) -> Any:
-    "The first record that can be read, untyped, to know the format by; None if there is none"
-    extents, _ = exact(data, form, form.start, min(form.start + 1, len(data)))
-    for a, b in extents:
-        try: return strict(data[a:b])
-        except Rejected:
-            try: return second_chance(data[a:b])[0]
-            except Rejected: return None
-    return None
+def _first_records(data: memoryview, form: Layout, most: int = 20) -> Iterator[Any]:
+    "The first records, untyped, to know the format by; a Rejected stands for one that cannot be read"
+    pos, seen = form.start, 0
+    while pos < len(data) and seen < most:
+        extents, following = exact(data, form, pos, pos + 1)
+        for a, b in extents:
+            seen += 1
+            yield _untyped(data[a:b])
+        if following == pos: return
+        pos = following
+
+def _untyped(raw: memoryview) -> Any:
+    "A value read strictly or with a second chance; a Rejected if neither works"
+    try: return strict(raw)
+    except Rejected:
+        try: return second_chance(raw)[0]
+        except Rejected as e: return e
 
 _last: dict[Any, tuple[Format, Any, dict[str, Any]]] = {}
 
@@ -221,14 +229,30 @@ def _known(log: Log, form: Layout, job: Job) -> tuple[Format, Any, dict[str, Any
     if key not in _last:
         keys = set(form.head) | ({form.under} if form.under else set())
         found = named_format(job.format) if job.format != "auto" else _detected(log, form, keys)
-        head = {k: strict(log.data[a:b]) for k, (a, b) in form.head.items()} if found.head else {}
         _last.clear()
-        _last[key] = found, typed(head, found.head) if found.head else None, {}
+        _last[key] = found, *_head(log, form, found)
     return _last[key]
 
+def _head(log: Log, form: Layout, found: Format) -> tuple[Any, dict[str, Any]]:
+    "The head of a log, and what its records share. A head that cannot be used costs no record; each row says so"
+    if not found.head: return None, {}
+    values = {name: _untyped(log.data[a:b]) for name, (a, b) in form.head.items()}
+    try: return typed({k: v for k, v in values.items() if not isinstance(v, Rejected)}, found.head), {}
+    except Rejected as e: return None, {"unused_head": str(e)}
+
 def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
-    first = _first_record(log.data, form)
-    return detect(keys | (set(first) if form.shape == "object" and isinstance(first, dict) else set()), first, log.path)
+    "The format, known by the head or by the first record that any format recognises"
+    unknown: TracekitError | None = None
+    unread: Rejected | None = None
+    for record in _first_records(log.data, form):
+        if isinstance(record, Rejected): unread = unread or record
+        else:
+            whole = set(record) if form.shape == "object" and isinstance(record, dict) else set()
+            try: return detect(keys | whole, record, log.path)
+            except UnknownFormat as e: unknown = unknown or e
+    if unknown: raise unknown
+    if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
+    return detect(keys, None, log.path)
 
 # %% ../nbs/40_pipeline.ipynb #d63600fd
 SAMPLE, EVERY, DOUBLES = (
@@ -301,7 +325,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #1e17c516
+# %% ../nbs/40_pipeline.ipynb #cb03c0f2
 class _Reader(_Records):
     "Makes lines and rejects of the records of one log"
     def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
@@ -323,6 +347,7 @@ class _Reader(_Records):
     ) -> bytes | dict[str, Any]:
         data = log.data if log else self.data
         context = Context(self.head, self.source, {}, self.shared, lambda: bytes(data[slice(*place())]).rstrip())
+        if "unused_head" in self.shared: context.notes["unused_head"] = self.shared["unused_head"]
         try:
             if record is None:
                 record, mended = _careful(data[slice(*place())], self.format)
@@ -337,23 +362,9 @@ class _Reader(_Records):
     def _ending(self, sound: bool) -> Iterator[dict[str, Any]]:
         "What is wrong with the end of the log"
         if self.log.damage: yield self._reject(Rejected("open", self.log.damage), b"", self.log.path, len(self.data), None)
-        elif self.layout.shape == "array" and self.end >= len(self.data):
-            if sound:
-                yield self._reject(
-                    Rejected("open", "the file ends before its list does: records are missing"),
-                    b"",
-                    self.log.path,
-                    len(self.data),
-                    None,
-                )
-        elif self.layout.shape == "array" and not self.layout.under and skip_space(self.data, self.end + 1) < len(self.data):
-            yield self._reject(
-                Rejected("open", "text after the end of the list"),
-                bytes(self.data[self.end + 1 :]).strip(),
-                self.log.path,
-                self.end + 1,
-                None,
-            )
+        elif self.layout.shape == "array" and self.end >= len(self.data) and sound:
+            missing = Rejected("open", "the file ends before its list does: records are missing")
+            yield self._reject(missing, b"", self.log.path, len(self.data), None)
 
     def _audit(self, place: tuple[int, int], doubles: bool) -> None:
         raw = self.data[slice(*place)]
@@ -365,7 +376,7 @@ class _Reader(_Records):
 
     def _index(self) -> list[str] | None:
         return (
-            self.format.index(_first_record(self.data, self.layout))
+            self.format.index(next(_first_records(self.data, self.layout), None))
             if self.layout.shape == "object" and self.format.beside
             else None
         )
@@ -428,7 +439,7 @@ def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterato
         ends.update({path: end for path, _, end, _ in tally.spans})
         yield part, tally
 
-# %% ../nbs/40_pipeline.ipynb #1386ade2
+# %% ../nbs/40_pipeline.ipynb #6f5e97e2
 @dataclass
 class Report:
     "What came of a conversion"
@@ -462,10 +473,8 @@ class Report:
                 f"the key {name!r} is written twice in one object ({count} times in the sample); the last one counts"
             )
         if self.unnamed:
-            lines.append(
-                f"fields that no rule of the format names, not in the rows ({self.sampled} records looked at): "
-                + ", ".join(f"{p} ({n})" for p, n in sorted(self.unnamed.items()))
-            )
+            named = ", ".join(f"{path} ({n})" for path, n in sorted(self.unnamed.items()))
+            lines.append(f"fields that no rule of the format names, seen in {self.sampled} of {self.read} records: {named}")
         return "\n".join([*lines, *map(str, self.files), f"read {self.read} rows {self.rows} rejected {self.rejected}"])
 
 # %% ../nbs/40_pipeline.ipynb #69f47038
@@ -624,7 +633,7 @@ def _watched(parts: Sequence[Part], tallies: Iterable[Tally], bar: Any) -> Itera
         bar.set_postfix(rows=rows, rejected=rejected, refresh=False)
         yield tally
 
-# %% ../nbs/40_pipeline.ipynb #2cc9f4b4
+# %% ../nbs/40_pipeline.ipynb #bbb14d78
 def convert(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path = ".",
@@ -642,7 +651,7 @@ def convert(
     "Convert logs into the dataset `out`/`name`; raises InputError if nothing could be read or written, Stopped at the first reject if `strict`"
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     name, out, began = name or default_name(given), Path(out), time.perf_counter()
-    if not name or Path(name).name != name: raise InputError(f"{name!r} is no name for a dataset: it must not be a path")
+    if Path(name).name != name or name in (".", ".."): raise InputError(f"{name!r} is no name for a dataset: it must not be a path")
     if to not in ("jsonl", "parquet"): raise InputError(f"cannot write {to!r}, only jsonl or parquet")
     folder = out/f".{name}.parts"
     job = Job(str(folder), format, audit, strict)

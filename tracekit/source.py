@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FOREIGN', 'FAR', 'Extents', 'WINDOW', 'TracekitError',
+__all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FOREIGN', 'FAR', 'WINDOW', 'Extents', 'TracekitError',
            'InputError', 'UnknownFormat', 'SchemaError', 'Rejected', 'packing', 'is_log', 'expand', 'Log', 'skip_space',
-           'after_value', 'matching_end', 'Layout', 'Boundary', 'boundary', 'layout', 'strict', 'second_chance',
-           'typed', 'exact', 'Batch', 'batches', 'named', 'unnamed', 'repeated_keys']
+           'after_value', 'matching_end', 'after_loose', 'Layout', 'Boundary', 'boundary', 'layout', 'strict',
+           'second_chance', 'typed', 'exact', 'closes', 'Batch', 'batches', 'named', 'unnamed', 'repeated_keys']
 
-# %% ../nbs/00_source.ipynb #4b00a15f
+# %% ../nbs/00_source.ipynb #d6d1d1b2
 import glob
 import json
 import math
@@ -22,7 +22,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def expand(inputs: Iterable[str | Path]) -> list[str]:
             raise InputError(f"{given}: {what}. Give a log file, a folder, a glob in quotes, or - for standard input.")
     return list(found)
 
-# %% ../nbs/00_source.ipynb #9e62636b
+# %% ../nbs/00_source.ipynb #506c28f7
 MAX_RATIO, ALWAYS_ALLOWED = 1000, 1 << 30   # a packed log may unpack to a gigabyte, or to a thousand times its size
 
 def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
@@ -120,7 +120,7 @@ def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
     except (EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as e:
         return f"the packed data breaks off after {written} bytes ({type(e).__name__}: {e})"
     except Exception as e:
-        if type(e).__name__ != "ZstdError": raise
+        if type(e).__name__ != "ZstdError": raise   # its module has another name in each version of Python
         return f"the packed data breaks off after {written} bytes ({e})"
     return None
 
@@ -137,13 +137,15 @@ def _fetch(path: str, target: Any) -> str | None:
     except InputError: raise
     except Exception as e: raise InputError(f"{path}: cannot be opened ({type(e).__name__}: {e})") from e
 
-# %% ../nbs/00_source.ipynb #8daac442
+# %% ../nbs/00_source.ipynb #026b8397
 FOREIGN = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
     b"\x1f\x8b": "gzip data without the ending .gz",
     b"PK\x03\x04": "a zip archive without the ending .zip",
     b"\x28\xb5\x2f\xfd": "zstd data without the ending .zst",
+    b"\xfd7zXZ\x00": "xz data without the ending .xz",
+    b"BZh": "bzip2 data without the ending .bz2",
     b"PAR1": "a Parquet file",
     b"SQLite": "a SQLite database",
     b"\x89PNG": "a picture",
@@ -207,24 +209,39 @@ def after_value(data: memoryview, pos: int) -> int:
         raise
     return len(data)
 
-# %% ../nbs/00_source.ipynb #d99f4b1b
+# %% ../nbs/00_source.ipynb #6a1a6c16
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\]"]', re.S)
-
+_SOUND = re.compile(rb'(?:"(?:[^"\\]|\\.)*+"|[\s,:{}\[\]]|-?[0-9][0-9.eE+-]*+|true|false|null|NaN|-?Infinity)*+', re.S)
 FAR = 1 << 28   # a broken record is searched for its end this far
+_CLOSES = {ord("}"): ord("{"), ord("]"): ord("[")}
 
 def matching_end(data: Any, pos: int) -> int | None:
-    "The position after the brackets that open at `pos` are closed again, or None if they never are"
-    depth = 0
+    "The position after the brackets that open at `pos` are closed again; None if they never are, or if quotes have led astray"
+    opened: list[int] = []
     for m in _TOKENS.finditer(data, pos, min(len(data), pos + FAR)):
         mark = data[m.start()]
-        if mark in b"{[": depth += 1
+        if mark in b"{[": opened.append(mark)
         elif mark == 34 and m.end() == m.start() + 1: return None   # a quote that never closes
         elif mark in b"}]":
-            depth -= 1
-            if depth <= 0: return m.end()
+            if not opened or opened.pop() != _CLOSES[mark]: return None
+            if not opened: return m.end() if _SOUND.fullmatch(data, pos, m.end()) else None
     return None
 
-# %% ../nbs/00_source.ipynb #77077ab0
+# %% ../nbs/00_source.ipynb #b86996ff
+_NO_NUMBER = re.compile(rb"-?(?:NaN|Infinity)[ \t\r\n]*")
+
+def after_loose(data: memoryview, pos: int) -> int:
+    "Like `after_value`, also for values that are no strict JSON but have an end: with NaN, lone surrogates, or nested very deeply"
+    try: return after_value(data, pos)
+    except (msgspec.DecodeError, RecursionError):
+        if m := _NO_NUMBER.match(data, pos): return m.end()
+        end = matching_end(data, pos) if data[pos:pos+1] in (b"{", b"[") else None
+        if end is None: raise
+        return skip_space(data, end)
+
+# %% ../nbs/00_source.ipynb #d4c703c8
+WINDOW = 1 << 18   # bytes that are read as one batch
+
 @dataclass(frozen=True)
 class Layout:
     "The shape of a log: where its records start, where its head's members are, and what stands between two records"
@@ -234,28 +251,23 @@ class Layout:
     under: str | None = None                      # the member that holds the records
     between: Boundary | None = None               # where one record of an array most likely ends and the next begins
 
-# %% ../nbs/00_source.ipynb #3082d4ce
+# %% ../nbs/00_source.ipynb #57b877fd
 _KEY = re.compile(rb'("(?:[^"\\]|\\.)*+")\s*:\s*')
 
-class _Members:
-    "Iterates over the object that opens at `pos`: (key, where its value starts). Afterwards `end` is the position behind it"
-    def __init__(self, data: memoryview, pos: int): self.data, self.pos, self.end = data, pos, -1
-    def __iter__(self) -> Iterator[tuple[str, int]]:
-        data, pos = self.data, skip_space(self.data, self.pos + 1)
-        while data[pos:pos+1] != b"}":
-            m = _KEY.match(data, pos)
-            if not m: raise msgspec.DecodeError(f"expected a member name (byte {pos})")
-            yield msgspec.json.decode(m[1]), m.end()
-            pos = after_value(data, m.end())
-            if data[pos:pos+1] == b",":
-                pos = skip_space(data, pos + 1)
-            elif data[pos : pos + 1] != b"}":
-                raise msgspec.DecodeError(
-                    f"expected , or }} (byte {pos})" if pos < len(data) else "Input data was truncated"
-                )
-        self.end = pos + 1
+def _member(data: memoryview, pos: int) -> tuple[str, int]:
+    "The key of the member at `pos`, and where its value starts"
+    m = _KEY.match(data, pos)
+    if m: return bytes(m[1][1:-1]).decode("utf-8", "replace"), m.end()
+    raise msgspec.DecodeError(f"expected a member name (byte {pos})" if pos < len(data) else "Input data was truncated")
 
-# %% ../nbs/00_source.ipynb #482d0c22
+def _following(data: memoryview, pos: int) -> tuple[int, bool]:
+    "Behind a member's value: where the next member starts, or the position behind the object, and whether it ends here"
+    mark = data[pos:pos+1]
+    if mark == b",": return skip_space(data, pos + 1), False
+    if mark == b"}": return skip_space(data, pos + 1), True
+    raise msgspec.DecodeError(f"expected , or }} (byte {pos})" if pos < len(data) else "Input data was truncated")
+
+# %% ../nbs/00_source.ipynb #19abf45b
 _FIRST_KEYS = re.compile(rb'\{\s*("[^"\\]*")\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[^"{}\[\],\s]+)\s*,\s*("[^"\\]*")\s*:')
 _VALUE = rb'\s*:\s*(?:"[^"\\]*"|[^"{}\[\],\s]+)\s*,\s*'
 
@@ -263,6 +275,7 @@ _VALUE = rb'\s*:\s*(?:"[^"\\]*"|[^"{}\[\],\s]+)\s*,\s*'
 class Boundary:
     "What stands between two records: the pattern, and the text that it begins with, if that is always the same"
     pattern: re.Pattern[bytes]   # group 1: the end of a record; group 2: the beginning of the next
+    opening: re.Pattern[bytes]   # a comma and the beginning of a record, whatever stands before
     text: bytes = b""
 
     def search(self, data: memoryview, pos: int, stop: int | None = None) -> tuple[int, int] | None:
@@ -274,15 +287,16 @@ class Boundary:
         m = None if self.text else self.pattern.search(data, pos, stop)
         return (m.end(1), m.start(2)) if m else None
 
-# %% ../nbs/00_source.ipynb #1a25d554
+# %% ../nbs/00_source.ipynb #bacf4c8d
 def boundary(data: memoryview, start: int) -> Boundary | None:
     "The boundary between records like the one at `start`; None if that does not begin with a simple member"
     m = _FIRST_KEYS.match(data, start)
     if not m: return None
     first, second = re.escape(m[1]), re.escape(m[2])
-    opening = rb"(\{\s*" + first + _VALUE + second + rb"\s*:)"
-    if (seen := _seen_between(data, start, m)) is None: return Boundary(re.compile(rb"(\})\s*,\s*" + opening))
-    return Boundary(re.compile(b"(" + re.escape(seen[0]) + b")" + re.escape(seen[1]) + opening), b"".join(seen))
+    begins = rb"(\{\s*" + first + _VALUE + second + rb"\s*:)"
+    opening = re.compile(rb",\s*" + begins)
+    if (seen := _seen_between(data, start, m)) is None: return Boundary(re.compile(rb"(\})\s*,\s*" + begins), opening)
+    return Boundary(re.compile(b"(" + re.escape(seen[0]) + b")" + re.escape(seen[1]) + begins), opening, b"".join(seen))
 
 def _seen_between(data: memoryview, start: int, first: re.Match[bytes]) -> tuple[bytes, bytes, bytes] | None:
     "The end of the record at `start`, what follows it, and the first key of the next, as they are written"
@@ -295,31 +309,38 @@ def _seen_between(data: memoryview, start: int, first: re.Match[bytes]) -> tuple
     lead = len(close) - len(close[:-1].rstrip())                      # the bracket, and the indentation before it
     return close[-lead:], bytes(data[start + len(close):following]), bytes(data[following:m.end(1)])
 
-# %% ../nbs/00_source.ipynb #641c7aef
+# %% ../nbs/00_source.ipynb #ca6efaf5
 def _document(data: memoryview, pos: int, under: Collection[str], wanted: Collection[str]) -> Layout | None:
     "The layout of a document that holds its records in a member of `under`; None if there is no such member"
     head: dict[str, tuple[int, int]] = {}
-    found: tuple[str, int] | None = None
-    members = _Members(data, pos)
-    last = ""
-    for key, at in members:
-        if last in head: head[last] = (head[last][0], at)
-        if key in under and data[at:at+1] == b"[" and found is None:
-            found = key, skip_space(data, at + 1)
-            if set(wanted) <= set(head): break     # all that a record needs has been seen: the array need not be skipped
-        else: head[key] = (at, at)
-        last = key
-    if found is None: return None
-    ends = {k: (a, _value_end(data, a)) for k, (a, _) in head.items()}
-    return Layout("array", found[1], ends, found[0], boundary(data, found[1]))
+    found: Layout | None = None
+    pos, ended = skip_space(data, pos + 1), False
+    try:
+        while not ended and data[pos:pos+1] != b"}":
+            key, at = _member(data, pos)
+            if found is None and key in under and data[at:at+1] == b"[":
+                found = replace(_array(data, at), under=key)
+                if set(wanted) <= set(head): break     # all that a record needs has been seen: the array need not be skipped
+                end = _array_end(data, found, at)
+            else:
+                end = after_loose(data, at)
+                head[key] = (at, _trimmed(data, at, end))
+            pos, ended = _following(data, end)
+    except (msgspec.DecodeError, RecursionError):
+        if found is None: raise   # what comes behind the records is not worth losing them
+    return replace(found, head=head) if found else None
 
-def _value_end(data: memoryview, pos: int) -> int:
-    "The position right behind the value at `pos`, without the white space after it"
-    end = after_value(data, pos)
-    while end > pos and data[end-1] in b" \t\r\n": end -= 1
+def _array_end(data: memoryview, form: Layout, at: int) -> int:
+    "Behind the list of records that opens at `at`, also if one of them is broken"
+    try: return after_value(data, at)
+    except (msgspec.DecodeError, RecursionError): return skip_space(data, exact(data, form, form.start, len(data))[1] + 1)
+
+def _trimmed(data: memoryview, start: int, end: int) -> int:
+    "`end`, moved back over white space"
+    while end > start and data[end-1] in b" \t\r\n": end -= 1
     return end
 
-# %% ../nbs/00_source.ipynb #014cd25f
+# %% ../nbs/00_source.ipynb #794571a2
 def layout(
     data: memoryview, name: str = "log", under: Collection[str] = ("simulations",), wanted: Collection[str] = ()
 ) -> Layout:
@@ -327,26 +348,40 @@ def layout(
     start = skip_space(data, 3 if data[:3] == b"\xef\xbb\xbf" else 0)
     mark = bytes(data[start:start+1])
     if not mark: raise InputError(f"{name}: the file holds only white space")
-    if mark == b"[":
-        first = skip_space(data, start + 1)
-        return Layout("array", first, between=boundary(data, first))
     line_end = _line_end(data, start)
+    if mark == b"[" and not _line_of_its_own(data, start, line_end): return _array(data, start)
     try:
         if mark == b"{":
             if doc := _document(data, start, under, wanted): return doc
             end = after_value(data, start)
             if end == len(data): return Layout("object", start)
-            return Layout("lines" if end <= line_end else "values", start)
+            return Layout("lines" if _trimmed(data, start, end) <= line_end <= end else "values", start)
     except (msgspec.DecodeError, RecursionError) as e:
         if not _is_lines(data, start, line_end, name): raise InputError(_not_json(data, start, name, e)) from None
-    if mark != b"{" and not _is_lines(data, start, line_end, name): raise InputError(_not_json(data, start, name, None))
+    if mark not in (b"{", b"[") and not _is_lines(data, start, line_end, name): raise InputError(_not_json(data, start, name, None))
     return Layout("lines", start)
 
-# %% ../nbs/00_source.ipynb #34034971
+# %% ../nbs/00_source.ipynb #22162959
 def _line_end(data: Any, pos: int) -> int:
     "The position behind the line that holds `pos`, its newline included"
     m = re.compile(rb"\n").search(data, pos)
     return m.end() if m else len(data)
+
+def _array(data: memoryview, start: int) -> Layout:
+    "The layout of a list of records; their boundary is learned from the first that has one"
+    first = pos = skip_space(data, start + 1)
+    for _ in range(10):
+        if (between := boundary(data, pos)) or data[pos:pos+1] in (b"]", b""): break
+        try: pos = after_loose(data, pos)
+        except (msgspec.DecodeError, RecursionError): break
+        pos = skip_space(data, pos + 1)
+    return Layout("array", first, between=between)
+
+def _line_of_its_own(data: memoryview, start: int, line_end: int) -> bool:
+    "Whether the list at `start` is one line of many: complete, and followed by a line that is an object"
+    if line_end == len(data) or line_end - start > WINDOW: return False
+    try: return after_value(data[:line_end], start) == line_end and isinstance(msgspec.json.decode(data[line_end:_line_end(data, line_end)]), dict)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError): return False
 
 def _is_lines(data: memoryview, start: int, line_end: int, name: str) -> bool:
     "Whether a file whose first line is broken is made of lines nevertheless"
@@ -354,7 +389,7 @@ def _is_lines(data: memoryview, start: int, line_end: int, name: str) -> bool:
     if plain.endswith((".jsonl", ".ndjson")): return True
     second = data[line_end:_line_end(data, line_end)]
     try: return bool(second) and isinstance(msgspec.json.decode(second), dict)
-    except (msgspec.DecodeError, RecursionError): return False
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError): return False
 
 def _not_json(data: memoryview, start: int, name: str, error: Exception | None) -> str:
     "Say what a file that is no JSON begins with, or where it breaks"
@@ -364,7 +399,7 @@ def _not_json(data: memoryview, start: int, name: str, error: Exception | None) 
     if "truncated" in why: why = "the text ends in the middle of a value (a download or a run that broke off?)"
     return f"{name}: this is not valid JSON: {why}. It begins with {begins}"
 
-# %% ../nbs/00_source.ipynb #73d69403
+# %% ../nbs/00_source.ipynb #3c141124
 _AT = re.compile(r"(.*?)(?: - at `(.*)`)?$", re.S)
 
 _ANY = msgspec.json.Decoder()
@@ -379,17 +414,20 @@ def strict(raw: Any, decoder: msgspec.json.Decoder = _ANY) -> Any:
 def _refusal(e: msgspec.MsgspecError) -> Rejected:
     "What msgspec has to say, as a Rejected: its message and the JSON path it names"
     cause, path = _AT.fullmatch(str(e)).groups()  # type: ignore[union-attr]
+    cause = cause.removeprefix("JSON is malformed: ")
     kind = "fields" if isinstance(e, msgspec.ValidationError) else "decode"
     return Rejected(kind, cause[0].lower() + cause[1:], path or "$")
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 def _mend(value: Any, path: str, notes: list[str]) -> Any:
     "`value` without NaN, infinities and lone surrogates; `notes` lists what was replaced, and where"
     if isinstance(value, float) and not math.isfinite(value):
         notes.append(f"{path}: {value} -> null")
         return None
-    if isinstance(value, str) and (clean := value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")) != value:
+    if isinstance(value, str) and _HALF.search(value):
         notes.append(f"{path}: lone surrogate -> U+FFFD in {value[:60].encode('ascii', 'backslashreplace').decode()}")
-        return re.sub("\ufffd{3}", "\ufffd", clean) if clean.count("\ufffd") >= 3 else clean
+        return _HALF.sub("\ufffd", value)
     if isinstance(value, list): return [_mend(v, f"{path}[{i}]", notes) for i, v in enumerate(value)]
     if isinstance(value, dict):
         return {_mend(k, f"{path}.{k!a}", notes): _mend(v, f"{path}.{k}", notes) for k, v in value.items()}
@@ -415,7 +453,7 @@ def typed(value: Any, type: Any) -> Any:
     try: return msgspec.convert(value, type)
     except msgspec.ValidationError as e: raise _refusal(e) from None
 
-# %% ../nbs/00_source.ipynb #7ed56cb0
+# %% ../nbs/00_source.ipynb #ecdbb702
 Extents = list[tuple[int, int]]
 
 def exact(data: memoryview, form: Layout, start: int, stop: int) -> tuple[Extents, int]:
@@ -434,28 +472,36 @@ def _exact_lines(data: memoryview, pos: int, stop: int) -> tuple[Extents, int]:
 
 def _exact_values(data: memoryview, form: Layout, pos: int, stop: int) -> tuple[Extents, int]:
     found: Extents = []
-    array = form.shape == "array"
-    while pos < min(stop, len(data)) and not (array and data[pos:pos+1] == b"]"):
-        end = _record_end(data, form, pos, array)
+    while pos < min(stop, len(data)) and not closes(data, form, pos):
+        end = _record_end(data, form, pos)
         found.append((pos, end))
         pos = skip_space(data, end + 1) if data[end:end+1] == b"," else max(end, pos + 1)
     return found, pos
 
-# %% ../nbs/00_source.ipynb #88a57415
-def _record_end(data: memoryview, form: Layout, pos: int, array: bool) -> int:
+def _record_end(data: memoryview, form: Layout, pos: int) -> int:
     "Where the follower of the record at `pos` stands: a comma, the closing bracket, the next value or the end"
-    try: end: int | None = after_value(data, pos)
-    except (msgspec.DecodeError, RecursionError):
-        end = matching_end(data, pos)
-        if end is not None: end = skip_space(data, end)
-    if end is not None and (not array or data[end:end+1] in (b",", b"]")): return end
-    lost = form.between.search(data, pos + 1) if form.between else None   # inside a broken record: find the next beginning
-    if lost: return skip_space(data, lost[0])
+    array = form.shape == "array"
+    try:
+        end = after_loose(data, pos)
+        if not array or data[end:end+1] in (b",", b"]"): return end
+    except (msgspec.DecodeError, RecursionError): pass   # it has no end of its own
+    lost = form.between.opening.search(data, pos) if form.between else None   # inside a broken record: find the next beginning
+    if lost: return lost.start()
     return len(data) if array else _line_end(data, pos)
 
-# %% ../nbs/00_source.ipynb #c37ea208
-WINDOW = 1 << 18   # bytes read as one batch
+# %% ../nbs/00_source.ipynb #aa76e748
+def closes(data: memoryview, form: Layout, pos: int) -> bool:
+    "Whether the list of records ends at `pos`"
+    if form.shape != "array" or data[pos:pos+1] != b"]": return False
+    end, ended = skip_space(data, pos + 1), not form.under
+    try:
+        while not ended:
+            end, ended = _following(data, end)
+            if not ended: end = after_loose(data, _member(data, end)[1])
+    except (msgspec.DecodeError, RecursionError): return False
+    return end == len(data)
 
+# %% ../nbs/00_source.ipynb #1706cb27
 @dataclass
 class Batch:
     "Records that begin in data[start:stop]: all of them read, or where each of them is"
@@ -464,11 +510,11 @@ class Batch:
     records: list[Any] | None       # None: the extents must be read one by one
     extents: Extents | None = None
 
-# %% ../nbs/00_source.ipynb #b2e7a352
+# %% ../nbs/00_source.ipynb #f2b15073
 def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgspec.json.Decoder) -> Iterator[Batch]:
     "Read the records that begin in data[start:stop]; `decoder` reads a list of them"
     pos = start
-    while pos < stop and not (form.shape == "array" and data[pos:pos+1] == b"]"):
+    while pos < stop and not closes(data, form, pos):
         near = min(pos + WINDOW, stop)
         end, following = _cut(data, form, near, stop)
         records = _decode(data[pos:end], form, decoder) if end is not None else None

@@ -16,8 +16,9 @@ from typing import Any
 # %% ../../nbs/formats/10_tau2.ipynb #f90799e4
 import msgspec
 
-# %% ../../nbs/formats/10_tau2.ipynb #b8594829
+# %% ../../nbs/formats/10_tau2.ipynb #99be60fc
 from ..convert import ChatMessage, Context, MessageConverter, ToolCall, format
+from ..source import Rejected
 from ..trace import plain_metadata, stamp
 
 # %% ../../nbs/formats/10_tau2.ipynb #904ce929
@@ -186,13 +187,17 @@ def messages_of(sim: Simulation) -> list[Message]:
     if sim.mode == "full_duplex" or any(m.utterance_ids for m in messages): return utterances((None, m) for m in messages)
     return messages
 
-# %% ../../nbs/formats/10_tau2.ipynb #87ba58d3
+# %% ../../nbs/formats/10_tau2.ipynb #5a534833
 @format("tau2", "tau2-bench and tau-bench results: messages, traj, trajectory or ticks", under="simulations", head=Head,
         wanted=("info", "tasks"), beside="simulations", dropped=DROPPED)
 def tau2(sim: Simulation, context: Context) -> Iterable[dict[str, Any]]:
+    if all(getattr(sim, name) is None for name in _TELLING):
+        raise Rejected("convert", f"no simulation: it has none of {', '.join(_TELLING)}")
     converter = MessageConverter(context.key(_id(sim))).collect(messages_of(sim))
     if converter.orphans: context.notes["orphans"] = converter.orphans
     return converter.plain
+
+_TELLING = ("messages", "traj", "trajectory", "ticks", "id", "task_id", "run_info")
 
 def _id(sim: Simulation) -> str | None:
     "The id that the log gives this run, or None"
@@ -337,7 +342,7 @@ def columns(sim: Simulation, context: Context) -> dict[str, Any]:
         "initial_state": task.get("initial_state") if task else None,
     }
 
-# %% ../../nbs/formats/10_tau2.ipynb #0228a706
+# %% ../../nbs/formats/10_tau2.ipynb #f85bb2a9
 _EXTRA = (
     "trial",
     "seed",
@@ -400,5 +405,5 @@ def metadata(sim: Simulation, context: Context, items: list[dict[str, Any]]) -> 
 def _tokens(items: list[dict[str, Any]]) -> int | None:
     "Tokens of all model calls of the run, prompt and completion; None if the log counted none"
     used = [i["usage"] for i in items if "usage" in i]
-    try: return sum([u["prompt_tokens"] + u["completion_tokens"] for u in used]) if used else None
+    try: return int(sum([u["prompt_tokens"] + u["completion_tokens"] for u in used])) if used else None
     except (TypeError, KeyError): return None
