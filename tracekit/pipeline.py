@@ -6,21 +6,23 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PART', 'KEEP_TEXT', 'SPOOLED', 'SAMPLE', 'EVERY', 'DOUBLES', 'FEW', 'Span', 'Part', 'spans_of', 'plan', 'reject',
+__all__ = ['PART', 'SPOOLED', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'FEW', 'Span', 'Part', 'spans_of', 'plan', 'reject',
            'told', 'Job', 'Tally', 'label', 'span_lines', 'convert_part', 'atomic_part', 'seamed', 'Report', 'Stopped',
            'join', 'default_name', 'convert', 'read']
 
-# %% ../nbs/40_pipeline.ipynb #fce01b1d
+# %% ../nbs/40_pipeline.ipynb #822bce0a
 import errno
 import hashlib
 import os
 import shutil
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +31,7 @@ from typing import IO, Any
 # %% ../nbs/40_pipeline.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/40_pipeline.ipynb #a9fe4248
+# %% ../nbs/40_pipeline.ipynb #72b2105d
 from .convert import Context, Format, detect, load_formats, named_format, record_members
 from .dataset import atomic, column_kinds, spec_text, write_parquet
 from .row import Row, build, check, line
@@ -46,8 +48,10 @@ from tracekit.source import (
     expand,
     layout,
     packing,
+    plain_path,
     repeated_keys,
     second_chance,
+    skip_space,
     strict,
     typed,
     unnamed,
@@ -134,7 +138,8 @@ def _careful(raw: memoryview, form: Format) -> tuple[Any, list[str]]:
         if not mended: raise first from None
         return typed(value, form.record), mended
 
-# %% ../nbs/40_pipeline.ipynb #724328f0
+# %% ../nbs/40_pipeline.ipynb #ea3c41fd
+SPOOLED = ".parts/stdin"   # where standard input is copied to
 KEEP_TEXT = 1 << 20   # a rejected record's own text is kept up to this many bytes
 
 def reject(
@@ -142,7 +147,7 @@ def reject(
 ) -> dict[str, Any]:
     "A line of the rejects file; `record` counts from 0, `line` from 1, `offset` and `length` are bytes in the (unpacked) file"
     found = {
-        "file": path,
+        "file": "stdin" if path.endswith(SPOOLED) else plain_path(path),
         "record": record,
         "line": line,
         "offset": offset,
@@ -196,9 +201,7 @@ class Tally:
 def _count(counts: dict[str, int], names: Iterable[str]) -> None:
     for name in names: counts[name] = counts.get(name, 0) + 1
 
-# %% ../nbs/40_pipeline.ipynb #5f6a3749
-SPOOLED = ".stdin"   # the ending of the file that standard input is copied into
-
+# %% ../nbs/40_pipeline.ipynb #2373b802
 def label(path: str) -> str:
     "The name of a log without the folders of the machine it is on"
     return "stdin" if path == "-" or path.endswith(SPOOLED) else "/".join(Path(p.removeprefix("zip://")).name for p in reversed(path.split("::")))
@@ -254,7 +257,7 @@ def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
     return detect(keys, None, log.path)
 
-# %% ../nbs/40_pipeline.ipynb #d63600fd
+# %% ../nbs/40_pipeline.ipynb #7ab58174
 SAMPLE, EVERY, DOUBLES = (
     100,
     1000,
@@ -276,11 +279,11 @@ def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str,
             end = reader.end
     except InputError as e:
         count += 1
-        yield reject(Rejected("open", str(e).removeprefix(f"{span.path}: ")), span.path, b"")
+        yield reject(Rejected("open", str(e).removeprefix(f"{plain_path(span.path)}: ")), span.path, b"")
     except Rejected as e:
         count += 1
         yield reject(e, span.path, b"")
-    tally.spans.append((span.path, span.start, end, count))
+    tally.spans.append((plain_path(span.path), span.start, end, count))
 
 # %% ../nbs/40_pipeline.ipynb #9368b2be
 class _Records:
@@ -325,7 +328,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #cb03c0f2
+# %% ../nbs/40_pipeline.ipynb #75194d83
 class _Reader(_Records):
     "Makes lines and rejects of the records of one log"
     def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
@@ -392,9 +395,12 @@ class _Reader(_Records):
                 f"{len(surplus)} files are not in the index ({', '.join(surplus[:3]) or '-'}). Add what is missing, or convert the folder {folder.name}/ by itself"
             )
         self.head = typed(strict(self.data[self.layout.start:]), self.format.head) if self.format.head else None
-        for n, name in enumerate(names):
-            with Log(files[name]) as log:
-                yield self._made(None, lambda log=log: (0, len(log.data)), n, log)  # type: ignore[misc]
+        for n, name in enumerate(dict.fromkeys(names)):
+            try:
+                with Log(files[name]) as log:
+                    place = skip_space(log.data, 3 if log.data[:3] == b"\xef\xbb\xbf" else 0), len(log.data)
+                    yield self._made(None, lambda place=place: place, n, log)  # type: ignore[misc]
+            except InputError as e: yield self._reject(Rejected("open", str(e)), b"", str(files[name]), 0, n)
         self.end = len(self.data)
 
 # %% ../nbs/40_pipeline.ipynb #d0b8b548
@@ -426,12 +432,12 @@ def atomic_part(path: Path) -> Iterator[IO[bytes]]:
         os.replace(unfinished, path)
     finally: unfinished.unlink(missing_ok=True)
 
-# %% ../nbs/40_pipeline.ipynb #550d6af4
+# %% ../nbs/40_pipeline.ipynb #b9a36608
 def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterator[tuple[Part, Tally]]:
     "Each part with its tally, in order; a part that did not begin where the one before it ended is converted again"
     ends: dict[str, int] = {}
     for tally, part in zip(tallies, parts):   # in this order the engine sees its end
-        moved = tuple(replace(s, start=ends[s.path]) if s.form and s.path in ends else s for s in part.spans)
+        moved = tuple(replace(s, start=ends[p]) if s.form and (p := plain_path(s.path)) in ends else s for s in part.spans)
         if moved != part.spans:
             (Path(job.folder)/f"{part.number:06}.done").unlink()
             part = replace(part, spans=moved)
@@ -487,18 +493,22 @@ def _add(report: Report, tally: Tally) -> None:
     for member in ("formats", "unnamed", "repeated"):
         setattr(report, member, dict(Counter(getattr(report, member)) + Counter(getattr(tally, member))))
 
-# %% ../nbs/40_pipeline.ipynb #25b8b7b7
+# %% ../nbs/40_pipeline.ipynb #e394fccd
 def _copy(source: Path, target: IO[bytes]) -> None:
     "Append a file to another; inside the kernel where it can do that"
     with open(source, "rb") as f:
         if hasattr(os, "copy_file_range"):
             target.flush()
+            before = target.tell()
             try:
                 while os.copy_file_range(f.fileno(), target.fileno(), 1 << 30): pass
+                target.seek(0, os.SEEK_END)
                 return
             except OSError as e:
                 if e.errno in (errno.ENOSPC, errno.EDQUOT): raise
-                f.seek(0)   # file systems that cannot do it say so at the first call
+                f.seek(0)   # not every file system can do it
+                target.seek(before)
+                target.truncate()
         shutil.copyfileobj(f, target, 1 << 20)
 
 def _rejects(path: Path, tally: Tally, before: Counter[str]) -> Iterator[dict[str, Any]]:
@@ -536,15 +546,17 @@ def join(
     report.files = [*_publish_rows(rows, report, out, name, to), *_publish_rejects(rejects, report, out/f"{name}.rejects.jsonl")]
     return report
 
-# %% ../nbs/40_pipeline.ipynb #d1d76662
+# %% ../nbs/40_pipeline.ipynb #7913d882
 def _publish(unfinished: Path, path: Path) -> Path:
     "Give a finished file its final name"
     with open(unfinished, "rb") as f: os.fsync(f.fileno())
-    os.replace(unfinished, path)
+    try: os.replace(unfinished, path)
+    except IsADirectoryError: raise InputError(f"{path}: a folder of that name stands in the way") from None
     return path
 
 def _publish_rejects(rejects: Path, report: Report, path: Path) -> list[Path]:
     if report.rejected: return [_publish(rejects, path)]
+    if path.is_dir(): raise InputError(f"{path}: a folder of that name stands in the way")
     path.unlink(missing_ok=True)
     return []
 
@@ -552,8 +564,9 @@ def _publish_rows(rows: Path, report: Report, out: Path, name: str, to: str) -> 
     if not report.rows: return []
     if to == "parquet": return [_publish_parquet(rows, out/name)]
     made = _publish(rows, out/f"{name}.jsonl")
-    with atomic(out/f"{name}.yaml") as f: f.write(spec_text(name, f"{name}.jsonl"))
-    return [made, out/f"{name}.yaml"]
+    spec = rows.with_name("spec")
+    spec.write_bytes(spec_text(name, f"{name}.jsonl"))
+    return [made, _publish(spec, out/f"{name}.yaml")]
 
 def _publish_parquet(rows: Path, path: Path) -> Path:
     "Write the rows as a folder of Parquet parts, which takes the place of an older one"
@@ -565,7 +578,7 @@ def _publish_parquet(rows: Path, path: Path) -> Path:
     os.replace(unfinished, path)
     return path
 
-# %% ../nbs/40_pipeline.ipynb #aa93ea75
+# %% ../nbs/40_pipeline.ipynb #2610ba06
 def default_name(inputs: Sequence[str | Path]) -> str:
     "The name of a dataset, from its first input"
     first = str(inputs[0])
@@ -580,42 +593,55 @@ def _fingerprint(parts: Sequence[Part], job: Job) -> bytes:
     "Changes if an input, an option or the version does"
     from tracekit import __version__
 
-    files = {
-        s.path: (st.st_size, st.st_mtime_ns) if os.path.exists(s.path) and (st := os.stat(s.path)) else None
-        for p in parts
-        for s in p.spans
-    }
+    files = {plain_path(s.path): _state(s.path) for p in parts for s in p.spans}
     return msgspec.json.encode(
         [
             __version__,
             PART,
             job.format,
             job.audit,
-            [[p.number, [(s.path, s.start, s.stop) for s in p.spans]] for p in parts],
+            [[p.number, [(plain_path(s.path), s.start, s.stop) for s in p.spans]] for p in parts],
             files,
         ]
     )
 
+def _state(path: str) -> list[tuple[str, int, int]]:
+    "What tells whether an input has changed: size and time of the file, of the archive it is in, and of the files beside it"
+    file = Path(path.split("::")[-1])
+    beside = [f for folder in {f.beside for f in load_formats().values() if f.beside} for f in sorted((file.parent/folder).glob("*.json"))]
+    return [(plain_path(f.name), st.st_size, st.st_mtime_ns) for f in [file, *beside] if f.exists() and (st := f.stat())]
+
 def _workplace(folder: Path, parts: Sequence[Part], job: Job, resume: bool) -> None:
     "Make the folder of the parts; keep what an earlier run finished if `resume` and nothing has changed"
     mark, now = folder/"plan", _fingerprint(parts, job)
-    if folder.exists() and not (resume and mark.exists() and mark.read_bytes() == now): shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    same = resume and mark.exists() and mark.read_bytes() == now
+    mark.unlink(missing_ok=True)   # until it is written again, what lies here is worth nothing
+    for old in [] if same else folder.iterdir():
+        if old.name != "stdin": shutil.rmtree(old) if old.is_dir() else old.unlink()
     with atomic_part(mark) as f: f.write(now)
 
-# %% ../nbs/40_pipeline.ipynb #6820261f
+# %% ../nbs/40_pipeline.ipynb #5a5fc46e
 def _engine(workers: int, parts: int, given: Any) -> Callable[[Callable[[Part], Tally], Sequence[Part]], Iterable[Tally]]:
     "What runs the parts: the given map, the built-in one, or a pool of processes"
     if given is not None: return given
     if min(workers, parts) <= 1: return map
     def pool(function: Callable[[Part], Tally], parts: Sequence[Part]) -> Iterator[Tally]:
         from concurrent.futures import ProcessPoolExecutor
-        with ProcessPoolExecutor(min(workers, len(parts))) as executor:
+        with ProcessPoolExecutor(min(workers, len(parts)), initializer=_obey, initargs=(os.getpid(),)) as executor:
             try: yield from executor.map(function, parts)
             except BaseException:
                 executor.shutdown(wait=False, cancel_futures=True)
+                for worker in list((getattr(executor, "_processes", None) or {}).values()): worker.terminate()
                 raise
     return pool
+
+def _obey(parent: int) -> None:
+    "What a worker does first: leave Ctrl-C to its parent, and end when the parent has ended"
+    def watch() -> None:
+        while os.getppid() == parent: time.sleep(0.5)
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=watch, daemon=True).start()
 
 def _progress(parts: Sequence[Part], wanted: bool | None) -> Any:
     "A progress bar in a terminal or notebook; silent when piped"
@@ -624,16 +650,20 @@ def _progress(parts: Sequence[Part], wanted: bool | None) -> Any:
     total = sum(p.size for p in parts)
     return tqdm(total=total, unit="B", unit_scale=True, unit_divisor=1024, disable=not shown, desc="convert", leave=False)
 
-def _watched(parts: Sequence[Part], tallies: Iterable[Tally], bar: Any) -> Iterator[Tally]:
+def _watched(parts: Sequence[Part], tallies: Iterable[Tally], bar: Any) -> Generator[Tally, None, None]:
     "The tallies as they come, shown on the bar"
     rows = rejected = 0
-    for tally, part in zip(tallies, parts):   # in this order the engine sees its end
-        rows, rejected = rows + tally.rows, rejected + tally.rejected
-        bar.update(part.size)
-        bar.set_postfix(rows=rows, rejected=rejected, refresh=False)
-        yield tally
+    try:
+        for tally, part in zip(tallies, parts):   # in this order the engine sees its end
+            rows, rejected = rows + tally.rows, rejected + tally.rejected
+            bar.update(part.size)
+            bar.set_postfix(rows=rows, rejected=rejected, refresh=False)
+            yield tally
+    finally:
+        bar.close()
+        if hasattr(tallies, "close"): tallies.close()   # ends the engine's workers, whatever happened
 
-# %% ../nbs/40_pipeline.ipynb #bbb14d78
+# %% ../nbs/40_pipeline.ipynb #9cb5ca73
 def convert(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path = ".",
@@ -657,27 +687,29 @@ def convert(
     job = Job(str(folder), format, audit, strict)
     if format != "auto": named_format(format)
     with _told_errors(out, folder):
-        parts = plan(_spooled(given, out, name))
-        _refuse_overwrite(parts, [out/f"{name}.jsonl", out/f"{name}.rejects.jsonl"])
+        folder.mkdir(parents=True, exist_ok=True)
+        parts = plan(_spooled(given, folder))
+        _refuse_overwrite(parts, [out/f"{name}.jsonl", out/f"{name}.rejects.jsonl"] if to == "jsonl" else [out/name])
         _workplace(folder, parts, job, resume)
         tallies = _engine(workers, len(parts), map)(partial(convert_part, job), parts)
-        with _progress(parts, progress) as bar: report = join(job, parts, _watched(parts, tallies, bar), out, name, to)
+        with closing(_watched(parts, tallies, _progress(parts, progress))) as watched: report = join(job, parts, watched, out, name, to)
+    (folder/"plan").unlink()
     shutil.rmtree(folder)
-    (out/f".{name}{SPOOLED}").unlink(missing_ok=True)
     report.seconds = time.perf_counter() - began
     return report
 
-# %% ../nbs/40_pipeline.ipynb #6f121d1e
+# %% ../nbs/40_pipeline.ipynb #f324f349
 @contextmanager
 def _told_errors(out: Path, folder: Path) -> Iterator[None]:
     "Turn what goes wrong while writing into a message that says what to do; a failed input leaves no folder behind"
     try: yield
     except (InputError, Stopped):
+        (folder/"plan").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         raise
     except OSError as e:
         raise InputError(
-            f"{e.filename or out}: {e.strerror or e}. What is finished is kept in {folder}; mend it and run the same command with --resume"
+            f"{e.filename2 or e.filename or out}: {e.strerror or e}. What is finished is kept in {folder}; mend it and run the same command with --resume"
         ) from e
     except Exception as e:
         if type(e).__name__ != "BrokenProcessPool": raise
@@ -685,20 +717,23 @@ def _told_errors(out: Path, folder: Path) -> Iterator[None]:
             f"a worker process died (out of memory?). What is finished is kept in {folder}; run the same command with --resume and fewer workers"
         ) from e
 
-def _spooled(given: Sequence[str | Path], out: Path, name: str) -> list[str]:
+def _spooled(given: Sequence[str | Path], folder: Path) -> list[str]:
     "The inputs, with standard input copied into a file, since workers cannot read it"
-    if "-" not in map(str, given): return list(map(str, given))
-    spool = out/f".{name}{SPOOLED}"
-    with Log("-") as log, atomic(spool) as f: f.write(log.data)
+    spool = folder/"stdin"
+    if "-" in map(str, given):
+        with Log("-") as log, atomic_part(spool) as f: f.write(log.data)
+        if log.damage: raise InputError(f"standard input: {log.damage}")
     return [str(spool) if str(g) == "-" else str(g) for g in given]
 
 def _refuse_overwrite(parts: Sequence[Part], targets: Sequence[Path]) -> None:
-    read = {os.path.realpath(s.path) for p in parts for s in p.spans if "://" not in s.path}
+    "Refuse to write over an input, and over a folder that is no dataset"
+    read = {os.path.realpath(s.path.split("::")[-1]) for p in parts for s in p.spans}
     for target in targets:
-        if os.path.realpath(target) in read:
-            raise InputError(
-                f"{target} is both an input and the output: choose another folder with -o or another name with --name"
-            )
+        real = os.path.realpath(target)
+        if real in read or any(path.startswith(real + os.sep) for path in read):
+            raise InputError(f"{target} is both an input and the output: choose another folder with -o or another name with --name")
+        if target.is_dir() and not (target.suffix == "" and all(p.match("part-*.parquet") for p in target.iterdir())):
+            raise InputError(f"{target}: a folder of that name stands in the way; choose another name with --name")
 
 # %% ../nbs/40_pipeline.ipynb #0f7abdf9
 def read(path: str | Path, format: str = "auto", rejects: list[dict[str, Any]] | None = None) -> Iterator[Row]:

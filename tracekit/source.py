@@ -7,9 +7,10 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FOREIGN', 'FAR', 'WINDOW', 'Extents', 'TracekitError',
-           'InputError', 'UnknownFormat', 'SchemaError', 'Rejected', 'packing', 'is_log', 'expand', 'Log', 'skip_space',
-           'after_value', 'matching_end', 'after_loose', 'Layout', 'Boundary', 'boundary', 'layout', 'strict',
-           'second_chance', 'typed', 'exact', 'closes', 'Batch', 'batches', 'named', 'unnamed', 'repeated_keys']
+           'InputError', 'UnknownFormat', 'NoRoom', 'SchemaError', 'Rejected', 'packing', 'is_log', 'expand',
+           'plain_path', 'Log', 'skip_space', 'after_value', 'matching_end', 'after_loose', 'Layout', 'Boundary',
+           'boundary', 'layout', 'strict', 'second_chance', 'typed', 'exact', 'closes', 'Batch', 'batches', 'named',
+           'unnamed', 'repeated_keys']
 
 # %% ../nbs/00_source.ipynb #d6d1d1b2
 import glob
@@ -29,7 +30,7 @@ from typing import Any
 # %% ../nbs/00_source.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/00_source.ipynb #df8c2aa0
+# %% ../nbs/00_source.ipynb #a66cb2f7
 class TracekitError(Exception):
     "The root of every error that tracekit raises on purpose"
 
@@ -38,6 +39,9 @@ class InputError(TracekitError):
 
 class UnknownFormat(InputError):
     "The input is readable, but no registered format recognises it"
+
+class NoRoom(TracekitError):
+    "There is no room to write; the message says where, and what to do"
 
 class SchemaError(TracekitError, ValueError):
     "A trace or a row breaks the schema; the message names the item and the field"
@@ -101,7 +105,7 @@ def expand(inputs: Iterable[str | Path]) -> list[str]:
             raise InputError(f"{given}: {what}. Give a log file, a folder, a glob in quotes, or - for standard input.")
     return list(found)
 
-# %% ../nbs/00_source.ipynb #506c28f7
+# %% ../nbs/00_source.ipynb #bf40741d
 MAX_RATIO, ALWAYS_ALLOWED = 1000, 1 << 30   # a packed log may unpack to a gigabyte, or to a thousand times its size
 
 def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
@@ -110,19 +114,19 @@ def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
     import zlib
     written = 0
     read = getattr(source, "read1", source.read)   # read1 hands over what there is, even right before a break
-    try:
-        while chunk := read(1 << 20):
-            written += target.write(chunk)
-            if written > limit:
-                raise InputError(
-                    f"{name}: unpacks to more than {limit / 1e9:.1f} GB, over {MAX_RATIO} times its size; unpack it yourself if that is right"
-                )
-    except (EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as e:
-        return f"the packed data breaks off after {written} bytes ({type(e).__name__}: {e})"
-    except Exception as e:
-        if type(e).__name__ != "ZstdError": raise   # its module has another name in each version of Python
-        return f"the packed data breaks off after {written} bytes ({e})"
-    return None
+    while True:
+        try: chunk = read(1 << 20)
+        except (EOFError, zlib.error, lzma.LZMAError, OSError, ValueError) as e:
+            return f"the packed data breaks off after {written} bytes ({type(e).__name__}: {e})"
+        except Exception as e:
+            if type(e).__name__ != "ZstdError": raise   # its module has another name in each version of Python
+            return f"the packed data breaks off after {written} bytes ({e})"
+        if not chunk: return None
+        try: written += target.write(chunk)
+        except OSError as e:
+            raise NoRoom(f"{name}: cannot be unpacked into {tempfile.gettempdir()}: {e.strerror}. Make room there, or set TMPDIR") from e
+        if written > limit:
+            raise InputError(f"{name}: unpacks to more than {limit / 1e9:.1f} GB, over {MAX_RATIO} times its size; unpack it yourself if that is right")
 
 def _fetch(path: str, target: Any) -> str | None:
     "Bring standard input, a packed or a remote log into `target`"
@@ -134,10 +138,10 @@ def _fetch(path: str, target: Any) -> str | None:
     try:
         with fsspec.open(path, "rb", compression=packing(inner)) as f: return _unpack(f, target, limit, path)
     except ImportError as e: raise InputError(f"{path}: opening it needs another package ({e})") from e
-    except InputError: raise
+    except TracekitError: raise
     except Exception as e: raise InputError(f"{path}: cannot be opened ({type(e).__name__}: {e})") from e
 
-# %% ../nbs/00_source.ipynb #026b8397
+# %% ../nbs/00_source.ipynb #cdd0ba36
 FOREIGN = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
@@ -152,15 +156,21 @@ FOREIGN = {
     b"%PDF": "a PDF",
 }
 
+def plain_path(path: str) -> str:
+    "A path as text that can be written; names that are no Unicode get escapes"
+    return path.encode("utf-8", "backslashreplace").decode()
+
 class Log:
     "One opened log: `data`, its bytes as a memoryview, and `damage`, what is missing from them"
     def __init__(self, path: str | Path):
         self.path = str(path)
+        self.name = "standard input" if self.path == "-" else plain_path(self.path)
         self.damage: str | None = None
-        try: self._file = self._open()
-        except OSError as e: raise InputError(f"{self.path}: cannot be read: {e.strerror or e}") from e
-        size = self._file.seek(0, 2)
-        if not size: raise InputError(f"{self.path}: the file is empty" + (f" ({self.damage})" if self.damage else ""))
+        try:
+            self._file = self._open()
+            size = self._file.seek(0, 2)
+        except OSError as e: raise InputError(f"{self.name}: cannot be read: {e.strerror or e}") from e
+        if not size: raise InputError(f"{self.name}: the file is empty" + (f" ({self.damage})" if self.damage else ""))
         self.changed = os.fstat(self._file.fileno()).st_mtime_ns
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         self.data = memoryview(self._map)
@@ -180,7 +190,7 @@ class Log:
         if what is None: return
         self.close()
         how = ". Write it again as UTF-8, for example: iconv -f UTF-16 -t UTF-8 IN > OUT" if "UTF" in what else ""
-        raise InputError(f"{self.path}: this is {what}, expected JSON in UTF-8{how}")
+        raise InputError(f"{self.name}: this is {what}, expected JSON in UTF-8{how}")
 
     def close(self) -> None:
         try:
@@ -340,7 +350,7 @@ def _trimmed(data: memoryview, start: int, end: int) -> int:
     while end > start and data[end-1] in b" \t\r\n": end -= 1
     return end
 
-# %% ../nbs/00_source.ipynb #794571a2
+# %% ../nbs/00_source.ipynb #d4f66da6
 def layout(
     data: memoryview, name: str = "log", under: Collection[str] = ("simulations",), wanted: Collection[str] = ()
 ) -> Layout:
@@ -353,19 +363,27 @@ def layout(
     try:
         if mark == b"{":
             if doc := _document(data, start, under, wanted): return doc
-            end = after_value(data, start)
+            end = after_loose(data, start)
             if end == len(data): return Layout("object", start)
-            return Layout("lines" if _trimmed(data, start, end) <= line_end <= end else "values", start)
+            return Layout("lines" if _one_a_line(data, start, end, line_end) else "values", start)
     except (msgspec.DecodeError, RecursionError) as e:
-        if not _is_lines(data, start, line_end, name): raise InputError(_not_json(data, start, name, e)) from None
+        if not _is_lines(data, start, line_end, name):
+            if mark == b"{" and _NEXT_VALUE.search(data, start + 1): return Layout("values", start)
+            raise InputError(_not_json(data, start, name, e)) from None
     if mark not in (b"{", b"[") and not _is_lines(data, start, line_end, name): raise InputError(_not_json(data, start, name, None))
     return Layout("lines", start)
 
-# %% ../nbs/00_source.ipynb #22162959
+# %% ../nbs/00_source.ipynb #989b3323
 def _line_end(data: Any, pos: int) -> int:
     "The position behind the line that holds `pos`, its newline included"
     m = re.compile(rb"\n").search(data, pos)
     return m.end() if m else len(data)
+
+_NEXT_VALUE = re.compile(rb"\n(?=\{)")   # an object at the very beginning of a line is a value of its own, not part of another
+
+def _one_a_line(data: memoryview, start: int, end: int, line_end: int) -> bool:
+    "Whether the first value, which ends before `end`, is a line; what stands behind it on the line is then broken or nothing"
+    return _trimmed(data, start, end) <= line_end and (end >= line_end or data[end:end+1] not in (b"{", b"["))
 
 def _array(data: memoryview, start: int) -> Layout:
     "The layout of a list of records; their boundary is learned from the first that has one"
@@ -387,9 +405,9 @@ def _is_lines(data: memoryview, start: int, line_end: int, name: str) -> bool:
     "Whether a file whose first line is broken is made of lines nevertheless"
     plain = name.lower().removesuffix(Path(name).suffix.lower()) if packing(name) else name.lower()
     if plain.endswith((".jsonl", ".ndjson")): return True
-    second = data[line_end:_line_end(data, line_end)]
-    try: return bool(second) and isinstance(msgspec.json.decode(second), dict)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError): return False
+    second = bytes(data[line_end:_line_end(data, line_end)])
+    try: return isinstance(json.loads(second), dict)
+    except (ValueError, RecursionError): return False
 
 def _not_json(data: memoryview, start: int, name: str, error: Exception | None) -> str:
     "Say what a file that is no JSON begins with, or where it breaks"
@@ -399,7 +417,7 @@ def _not_json(data: memoryview, start: int, name: str, error: Exception | None) 
     if "truncated" in why: why = "the text ends in the middle of a value (a download or a run that broke off?)"
     return f"{name}: this is not valid JSON: {why}. It begins with {begins}"
 
-# %% ../nbs/00_source.ipynb #3c141124
+# %% ../nbs/00_source.ipynb #e7daff39
 _AT = re.compile(r"(.*?)(?: - at `(.*)`)?$", re.S)
 
 _ANY = msgspec.json.Decoder()
@@ -418,7 +436,7 @@ def _refusal(e: msgspec.MsgspecError) -> Rejected:
     kind = "fields" if isinstance(e, msgspec.ValidationError) else "decode"
     return Rejected(kind, cause[0].lower() + cause[1:], path or "$")
 
-_HALF = re.compile("[\ud800-\udfff]")
+_HALF = re.compile("[\\ud800-\\udfff]")
 
 def _mend(value: Any, path: str, notes: list[str]) -> Any:
     "`value` without NaN, infinities and lone surrogates; `notes` lists what was replaced, and where"
@@ -430,7 +448,7 @@ def _mend(value: Any, path: str, notes: list[str]) -> Any:
         return _HALF.sub("\ufffd", value)
     if isinstance(value, list): return [_mend(v, f"{path}[{i}]", notes) for i, v in enumerate(value)]
     if isinstance(value, dict):
-        return {_mend(k, f"{path}.{k!a}", notes): _mend(v, f"{path}.{k}", notes) for k, v in value.items()}
+        return {_mend(k, f"{path}.{k!a}", notes): _mend(v, f"{path}.{_HALF.sub(chr(0xFFFD), k)}", notes) for k, v in value.items()}
     return value
 
 # %% ../nbs/00_source.ipynb #c33f3069
@@ -453,7 +471,7 @@ def typed(value: Any, type: Any) -> Any:
     try: return msgspec.convert(value, type)
     except msgspec.ValidationError as e: raise _refusal(e) from None
 
-# %% ../nbs/00_source.ipynb #ecdbb702
+# %% ../nbs/00_source.ipynb #37020d2d
 Extents = list[tuple[int, int]]
 
 def exact(data: memoryview, form: Layout, start: int, stop: int) -> tuple[Extents, int]:
@@ -473,6 +491,7 @@ def _exact_lines(data: memoryview, pos: int, stop: int) -> tuple[Extents, int]:
 def _exact_values(data: memoryview, form: Layout, pos: int, stop: int) -> tuple[Extents, int]:
     found: Extents = []
     while pos < min(stop, len(data)) and not closes(data, form, pos):
+        if form.shape == "array" and data[pos:pos+1] == b"]": pos = skip_space(data, pos + 1)   # it closes nothing
         end = _record_end(data, form, pos)
         found.append((pos, end))
         pos = skip_space(data, end + 1) if data[end:end+1] == b"," else max(end, pos + 1)
@@ -487,7 +506,8 @@ def _record_end(data: memoryview, form: Layout, pos: int) -> int:
     except (msgspec.DecodeError, RecursionError): pass   # it has no end of its own
     lost = form.between.opening.search(data, pos) if form.between else None   # inside a broken record: find the next beginning
     if lost: return lost.start()
-    return len(data) if array else _line_end(data, pos)
+    apart = None if array else _NEXT_VALUE.search(data, pos + 1)
+    return apart.end() if apart else len(data)
 
 # %% ../nbs/00_source.ipynb #aa76e748
 def closes(data: memoryview, form: Layout, pos: int) -> bool:
