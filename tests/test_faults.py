@@ -791,7 +791,7 @@ def test_a_folder_where_a_file_is_to_be_written(tmp_path, taken):
     log = put(tmp_path, {"a.jsonl": lines(replaced(texts(), 1, b"oops"))})/"a.jsonl"
     kept = put(tmp_path/"out", {f"{taken}/kept.txt": b"kept"})/taken/"kept.txt"
     result = command("convert", log, "-o", tmp_path/"out", "--name", "x")
-    assert result.exit_code == 1 and taken in result.output and "directory" in result.output and kept.read_bytes() == b"kept"
+    assert result.exit_code == 1 and taken in result.output and "a folder of that name" in result.output and kept.read_bytes() == b"kept"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")

@@ -201,10 +201,11 @@ class Tally:
 def _count(counts: dict[str, int], names: Iterable[str]) -> None:
     for name in names: counts[name] = counts.get(name, 0) + 1
 
-# %% ../nbs/40_pipeline.ipynb #2373b802
+# %% ../nbs/40_pipeline.ipynb #b0d0164c
 def label(path: str) -> str:
     "The name of a log without the folders of the machine it is on"
-    return "stdin" if path == "-" or path.endswith(SPOOLED) else "/".join(Path(p.removeprefix("zip://")).name for p in reversed(path.split("::")))
+    if path == "-" or path.endswith(SPOOLED): return "stdin"
+    return plain_path("/".join(Path(p.removeprefix("zip://")).name for p in reversed(path.split("::"))))
 
 def _first_records(data: memoryview, form: Layout, most: int = 20) -> Iterator[Any]:
     "The first records, untyped, to know the format by; a Rejected stands for one that cannot be read"
@@ -328,7 +329,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #75194d83
+# %% ../nbs/40_pipeline.ipynb #b13b3f49
 class _Reader(_Records):
     "Makes lines and rejects of the records of one log"
     def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
@@ -357,7 +358,14 @@ class _Reader(_Records):
                 if mended: context.notes["repaired"] = mended
                 self.tally.mended += bool(mended)
             return _line(self.format, record, context)
-        except Rejected as e: return self._reject(e, context.raw(), (log or self.log).path, place()[0], n)
+        except Rejected as e:
+            if log is None and self._behind_end(place()[0]): e = Rejected(e.stage, f"text after the end of the list: {e.cause}", e.path)
+            return self._reject(e, context.raw(), (log or self.log).path, place()[0], n)
+
+    def _behind_end(self, pos: int) -> bool:
+        "Whether a bracket that closes the list stands before `pos`, where a comma or the beginning of the list should"
+        before = bytes(self.data[max(0, pos - 64):pos]).rstrip()
+        return self.layout.shape == "array" and before.endswith(b"]")
 
     def _reject(self, error: Rejected, raw: bytes, path: str, offset: int, n: int | None) -> dict[str, Any]:
         return reject(error, path, raw, offset, n, self.line_of(offset) if path == self.log.path else None)
