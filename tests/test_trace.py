@@ -426,3 +426,12 @@ def test_a_time_has_one_spelling(given, expected):
     "ISO text and seconds become the canonical spelling, which the model reads and writes unchanged; what is no time gives None"
     assert stamp(given) == expected
     if expected: assert TraceMetadata(created_at=expected).model_dump(mode="json")["created_at"] == expected
+
+
+def test_what_the_platform_leaves_out_is_shown():
+    "Calls where nothing else was recorded, model calls beside an inner span with messages, and a span that was never closed"
+    call_event = FunctionCallEvent(call_id="c", function="f", arguments="{}", result="r", status="completed")
+    assert [i.type for i in Trace.from_events([call_event]).items] == ["function_call", "function_call_output"]
+    opened = SpanBeginEvent(span_id="s", name="inner")
+    made = Trace.from_events([modelled([user("a", "1")], [assistant("b", "2")]), opened, said("c", span="s")])
+    assert texts(made) == ["a", "b"] and [texts(s) for s in made.spans()] == [["c"]]

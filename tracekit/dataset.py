@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['MAX_YAML', 'MAX_ALIASES', 'PARQUET_BYTES', 'UPLOAD_LIMIT', 'atomic', 'dataset_key', 'spec', 'spec_text', 'Dataset',
-           'load_yaml', 'write_parquet', 'column_kinds', 'Finding', 'link_findings', 'difference', 'row_findings',
-           'jsonl_findings', 'Filter', 'LocalSource', 'FolderSource', 'UrlSource', 'HubSource', 'ServiceSource',
-           'Generator', 'DatasetSpec', 'spec_findings', 'validate']
+__all__ = ['MAX_YAML', 'MAX_ALIASES', 'PARQUET_BYTES', 'UPLOAD_LIMIT', 'Filter', 'Source', 'atomic', 'dataset_key', 'spec',
+           'spec_text', 'Dataset', 'load_yaml', 'write_parquet', 'column_kinds', 'Finding', 'link_findings',
+           'difference', 'row_findings', 'jsonl_findings', 'CompareFilter', 'MemberFilter', 'StateFilter',
+           'LocalSource', 'FolderSource', 'UrlSource', 'HubSource', 'ServiceSource', 'LangsmithSource', 'PhoenixSource',
+           'ClaudeCodeSource', 'InspectSource', 'Generator', 'DatasetSpec', 'spec_findings', 'validate']
 
 # %% ../nbs/30_dataset.ipynb #b00892bf
 import json
@@ -23,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
-# %% ../nbs/30_dataset.ipynb #c92ec667
+# %% ../nbs/30_dataset.ipynb #604cd288
 import msgspec
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 # %% ../nbs/30_dataset.ipynb #bc31582c
 from .row import Row, line
@@ -332,27 +333,25 @@ def jsonl_findings(path: Path) -> Iterator[Finding]:
     if path.stat().st_size > UPLOAD_LIMIT:
         yield Finding(str(path), None, f"is larger than the platform's upload limit of {UPLOAD_LIMIT >> 30} GB", "split it")
 
-# %% ../nbs/30_dataset.ipynb #4a91c220
-class Filter(ClosedModel):
-    "A condition on rows"
-
-    op: Literal[
-        "equals",
-        "not_equals",
-        "greater_than",
-        "less_than",
-        "greater_or_equal",
-        "less_or_equal",
-        "in",
-        "not_in",
-        "exists",
-        "not_exists",
-        "is_true",
-        "is_false",
-    ]
+# %% ../nbs/30_dataset.ipynb #8dc519e1
+class CompareFilter(ClosedModel):
+    "A condition on rows: the value of an expression compared with another"
+    op: Literal["equals", "not_equals", "greater_than", "less_than", "greater_or_equal", "less_or_equal"]
     expression: str
-    value: Any = None
-    values: list[Any] | None = None
+    value: Any
+
+class MemberFilter(ClosedModel):
+    "A condition on rows: the value of an expression is among others, or not"
+    op: Literal["in", "not_in"]
+    expression: str
+    values: list[Any]
+
+class StateFilter(ClosedModel):
+    "A condition on rows: an expression has a value, or is true, or not"
+    op: Literal["exists", "not_exists", "is_true", "is_false"]
+    expression: str
+
+Filter = Annotated[CompareFilter | MemberFilter | StateFilter, Field(discriminator="op")]
 
 class LocalSource(ClosedModel):
     "A file beside the spec"
@@ -381,11 +380,49 @@ class HubSource(ClosedModel):
     load_dataset_kwargs: dict[str, Any] | None = None
     filters: list[Filter] | None = None
 
-class ServiceSource(BaseModel):
-    "Traces of a service, which the platform's server fetches"
-    type: Literal["langsmith", "phoenix", "claude_code", "inspect_ai"]
+# %% ../nbs/30_dataset.ipynb #c80534c1
+class ServiceSource(ClosedModel):
+    "What the sources of traces have in common: a time span and a limit"
+    from_time: Any = None
+    to_time: Any = None
+    limit: int | None = None
 
-# %% ../nbs/30_dataset.ipynb #e3f68dc5
+class LangsmithSource(ServiceSource):
+    "Traces of LangSmith"
+    type: Literal["langsmith"]
+    project: str | None = None
+    dataset: str | None = None
+    api_key: str | None = None
+    api_url: str | None = None
+    tags: Any = None
+    filter: str | None = None
+
+class PhoenixSource(ServiceSource):
+    "Traces of Phoenix"
+    type: Literal["phoenix"]
+    project: str
+    trace_id: Any = None
+    session_id: Any = None
+    tags: Any = None
+    metadata: Any = None
+    api_key: str | None = None
+    base_url: str | None = None
+
+class ClaudeCodeSource(ServiceSource):
+    "Sessions of Claude Code"
+    type: Literal["claude_code"]
+    path: str | None = None
+    session_id: Any = None
+
+class InspectSource(ClosedModel):
+    "Logs of inspect_ai"
+    type: Literal["inspect_ai"]
+    path: str
+    limit: int | None = None
+
+Source = Annotated[LocalSource | FolderSource | UrlSource | HubSource | LangsmithSource | PhoenixSource | ClaudeCodeSource | InspectSource, Field(discriminator="type")]
+
+# %% ../nbs/30_dataset.ipynb #2f1547c9
 class Generator(ClosedModel):
     "A generator that makes the rows"
     dataset_generator_key: str
@@ -398,9 +435,7 @@ class DatasetSpec(ClosedModel):
     display_name: Annotated[str, Field(min_length=1)]
     description: str | None = None
     long_description: str | None = None
-    source: (
-        Annotated[LocalSource | FolderSource | UrlSource | HubSource | ServiceSource, Field(discriminator="type")] | None
-    ) = None
+    source: Source | None = None
     generator_specification: Generator | None = None
     tags: list[str] | None = None
 

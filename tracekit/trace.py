@@ -18,9 +18,8 @@ __all__ = ['MessagePart', 'OutputPart', 'SYNTHETIC_MESSAGE_STATUS', 'SYNTHETIC_M
            'sort_events', 'items_of_events', 'Trace', 'input_text', 'output_text', 'reasoning_text', 'message', 'user',
            'assistant', 'system', 'call', 'output', 'plain_trace', 'plain_metadata', 'stamp', 'twin']
 
-# %% ../nbs/01_trace.ipynb #6d580235
+# %% ../nbs/01_trace.ipynb #d4a967c0
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -514,7 +513,7 @@ class Readable(Lookups):
     def __repr__(self) -> str: return self.text(100)
     def __str__(self) -> str: return self.text()
 
-# %% ../nbs/01_trace.ipynb #bce38322
+# %% ../nbs/01_trace.ipynb #c3a8466b
 def sort_events(events: Sequence[Any]) -> list[Any]:
     "Events by time; raises ValueError if only some have a timestamp, TypeError if naive and aware times are mixed"
     timed = [e.timestamp is not None for e in events if not isinstance(e, SpanEndEvent)]
@@ -529,21 +528,19 @@ def items_of_events(events: Sequence[Any], span_id: str | None = None) -> list[A
     if any(isinstance(e, MessageEvent) for e in own) or not any(isinstance(e, ModelCallEvent) for e in own):
         return [i for e in own for i in _event_items(e)]
     told: list[Any] = []
+    how = None
     for n, event in enumerate(own):   # the last model call of each stretch between compactions holds what was cut afterwards
         following = next((e for e in own[n+1:] if isinstance(e, ModelCallEvent | CompactionEvent)), None)
-        if isinstance(event, ModelCallEvent) and not isinstance(following, ModelCallEvent):
+        if isinstance(event, CompactionEvent): how = event.strategy
+        elif isinstance(event, ModelCallEvent) and not isinstance(following, ModelCallEvent):
             context = [*event.input_context, *event.output_items]
-            told = _before(told, context) + context
+            told = (_cut_off(told, context) if how == "trim" else told) + context
     return told
 
-def _before(told: list[Any], context: list[Any]) -> list[Any]:
-    "The items of `told` that are no longer in `context`"
-    again = Counter(i.model_dump_json() for i in context)
-    gone = []
-    for item in told:
-        if again[text := item.model_dump_json()]: again[text] -= 1
-        else: gone.append(item)
-    return gone
+def _cut_off(told: list[Any], context: list[Any]) -> list[Any]:
+    "What stood in `told` before the place where a trimmed context begins"
+    first = context[0].model_dump_json() if context else ""
+    return told[:next((n for n, item in enumerate(told) if item.model_dump_json() == first), len(told))]
 
 def _event_items(e: Any) -> Iterator[Any]:
     if isinstance(e, MessageEvent): yield e.item
