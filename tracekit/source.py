@@ -8,8 +8,8 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FOREIGN', 'FAR', 'WINDOW', 'Extents', 'TracekitError',
            'InputError', 'UnknownFormat', 'NoRoom', 'SchemaError', 'Rejected', 'packing', 'is_log', 'expand',
-           'plain_path', 'Log', 'skip_space', 'after_value', 'matching_end', 'after_loose', 'Layout', 'Boundary',
-           'boundary', 'layout', 'strict', 'second_chance', 'typed', 'exact', 'closes', 'Batch', 'batches', 'named',
+           'plain_path', 'Log', 'skip_space', 'after_value', 'matching_end', 'after_loose', 'Boundary', 'boundary',
+           'Layout', 'layout', 'strict', 'second_chance', 'typed', 'exact', 'closes', 'Batch', 'batches', 'named',
            'unnamed', 'repeated_keys']
 
 # %% ../nbs/00_source.ipynb #d6d1d1b2
@@ -249,18 +249,6 @@ def after_loose(data: memoryview, pos: int) -> int:
         if end is None: raise
         return skip_space(data, end)
 
-# %% ../nbs/00_source.ipynb #d4c703c8
-WINDOW = 1 << 18   # bytes that are read as one batch
-
-@dataclass(frozen=True)
-class Layout:
-    "The shape of a log: where its records start, where its head's members are, and what stands between two records"
-    shape: str                                    # array, lines, values or object
-    start: int                                    # where the first record starts
-    head: dict[str, tuple[int, int]] = field(default_factory=dict)  # member -> its value's extent
-    under: str | None = None                      # the member that holds the records
-    between: Boundary | None = None               # where one record of an array most likely ends and the next begins
-
 # %% ../nbs/00_source.ipynb #57b877fd
 _KEY = re.compile(rb'("(?:[^"\\]|\\.)*+")\s*:\s*')
 
@@ -318,6 +306,18 @@ def _seen_between(data: memoryview, start: int, first: re.Match[bytes]) -> tuple
     close = bytes(data[start:end]).rstrip()
     lead = len(close) - len(close[:-1].rstrip())                      # the bracket, and the indentation before it
     return close[-lead:], bytes(data[start + len(close):following]), bytes(data[following:m.end(1)])
+
+# %% ../nbs/00_source.ipynb #d4c703c8
+WINDOW = 1 << 18   # bytes that are read as one batch
+
+@dataclass(frozen=True)
+class Layout:
+    "The shape of a log: where its records start, where its head's members are, and what stands between two records"
+    shape: str                                    # array, lines, values or object
+    start: int                                    # where the first record starts
+    head: dict[str, tuple[int, int]] = field(default_factory=dict)  # member -> its value's extent
+    under: str | None = None                      # the member that holds the records
+    between: Boundary | None = None               # where one record of an array most likely ends and the next begins
 
 # %% ../nbs/00_source.ipynb #ca6efaf5
 def _document(data: memoryview, pos: int, under: Collection[str], wanted: Collection[str]) -> Layout | None:
