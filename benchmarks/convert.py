@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LOG = "data/tau2/real/036_ft_gpt-4.1-2025-04-14_sierra_tau2-full-sft_BzrYdMNm_airline.json"
+LOG = "data/tau2/real/049_results.json"
 
 
 # ---------------------------------------------------------------- what is measured (in a child process)

@@ -436,19 +436,23 @@ def format(name: str, about: str, under: str | Sequence[str] = (), **fields: Any
         return made
     return register
 
-# %% ../nbs/02_convert.ipynb #a4cf61d1
+# %% ../nbs/02_convert.ipynb #f139ee51
 def load_formats() -> dict[str, Format]:
     "The registry with every format of tracekit and of other packages in it"
+    _import_formats()
+    return FORMATS
+
+@cache
+def _import_formats() -> None:
+    "Import what registers formats, once: looking through all installed packages takes its time"
     import importlib
     import pkgutil
     from importlib.metadata import entry_points
     import tracekit.formats
-
     for module in sorted(m.name for m in pkgutil.iter_modules(tracekit.formats.__path__)):
         importlib.import_module(f"tracekit.formats.{module}")
     for entry in entry_points(group="tracekit.formats"):
         if entry.name not in FORMATS: entry.load()
-    return FORMATS
 
 def record_members() -> tuple[set[str], set[str]]:
     "The members of a document that may hold records, and those that records cannot do without, over all formats"

@@ -258,12 +258,9 @@ def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
     return detect(keys, None, log.path)
 
-# %% ../nbs/40_pipeline.ipynb #7ab58174
-SAMPLE, EVERY, DOUBLES = (
-    100,
-    1000,
-    10,
-)  # the audit reads the first records of a file and every so-manieth after; repeated keys in the first few
+# %% ../nbs/40_pipeline.ipynb #fac2b5ae
+SAMPLE, EVERY = 100, 1000   # the audit looks at the first records of a file, and at the first and every thousandth of each part
+DOUBLES = 10                # repeated keys are looked for in the first records only
 
 
 def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str, Any]]:
@@ -329,7 +326,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #b13b3f49
+# %% ../nbs/40_pipeline.ipynb #bc394e75
 class _Reader(_Records):
     "Makes lines and rejects of the records of one log"
     def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
@@ -341,7 +338,7 @@ class _Reader(_Records):
         first, made = start == self.layout.start, None
         for n, (record, place) in enumerate(self.records(start, stop)):
             if self.job.audit or n % EVERY == 0 or first and n < SAMPLE:
-                self._audit(place(), self.job.audit or n % EVERY == 0 or first and n < DOUBLES)
+                self._audit(place(), self.job.audit or first and n < DOUBLES)
             made = self._made(record, place, n)
             yield made
         if stop == len(self.data): yield from self._ending(not isinstance(made, dict))

@@ -350,7 +350,7 @@ def _trimmed(data: memoryview, start: int, end: int) -> int:
     while end > start and data[end-1] in b" \t\r\n": end -= 1
     return end
 
-# %% ../nbs/00_source.ipynb #d4f66da6
+# %% ../nbs/00_source.ipynb #1f7db2be
 def layout(
     data: memoryview, name: str = "log", under: Collection[str] = ("simulations",), wanted: Collection[str] = ()
 ) -> Layout:
@@ -358,26 +358,27 @@ def layout(
     start = skip_space(data, 3 if data[:3] == b"\xef\xbb\xbf" else 0)
     mark = bytes(data[start:start+1])
     if not mark: raise InputError(f"{name}: the file holds only white space")
-    line_end = _line_end(data, start)
-    if mark == b"[" and not _line_of_its_own(data, start, line_end): return _array(data, start)
+    if mark == b"[" and not _line_of_its_own(data, start): return _array(data, start)
+    line_end = 0
     try:
         if mark == b"{":
             if doc := _document(data, start, under, wanted): return doc
+            line_end = _line_end(data, start)
             end = after_loose(data, start)
             if end == len(data): return Layout("object", start)
             return Layout("lines" if _one_a_line(data, start, end, line_end) else "values", start)
     except (msgspec.DecodeError, RecursionError) as e:
-        if not _is_lines(data, start, line_end, name):
+        if not _is_lines(data, start, name):
             if mark == b"{" and _NEXT_VALUE.search(data, start + 1): return Layout("values", start)
             raise InputError(_not_json(data, start, name, e)) from None
-    if mark not in (b"{", b"[") and not _is_lines(data, start, line_end, name): raise InputError(_not_json(data, start, name, None))
+    if mark not in (b"{", b"[") and not _is_lines(data, start, name): raise InputError(_not_json(data, start, name, None))
     return Layout("lines", start)
 
-# %% ../nbs/00_source.ipynb #989b3323
-def _line_end(data: Any, pos: int) -> int:
-    "The position behind the line that holds `pos`, its newline included"
-    m = re.compile(rb"\n").search(data, pos)
-    return m.end() if m else len(data)
+# %% ../nbs/00_source.ipynb #694c3dd1
+def _line_end(data: Any, pos: int, most: int | None = None) -> int:
+    "The position behind the line that holds `pos`, its newline included; looks no further than `most`"
+    end = getattr(data, "obj", data).find(b"\n", pos, len(data) if most is None else most)   # of a memoryview the bytes behind it: many times faster than a pattern
+    return end + 1 if end >= 0 else len(data)
 
 _NEXT_VALUE = re.compile(rb"\n(?=\{)")   # an object at the very beginning of a line is a value of its own, not part of another
 
@@ -395,16 +396,20 @@ def _array(data: memoryview, start: int) -> Layout:
         pos = skip_space(data, pos + 1)
     return Layout("array", first, between=between)
 
-def _line_of_its_own(data: memoryview, start: int, line_end: int) -> bool:
+def _line_of_its_own(data: memoryview, start: int) -> bool:
     "Whether the list at `start` is one line of many: complete, and followed by a line that is an object"
+    line_end = _line_end(data, start, start + WINDOW)
     if line_end == len(data) or line_end - start > WINDOW: return False
-    try: return after_value(data[:line_end], start) == line_end and isinstance(msgspec.json.decode(data[line_end:_line_end(data, line_end)]), dict)
+    try:
+        following = msgspec.json.decode(data[line_end:_line_end(data, line_end)])
+        return after_value(data[:line_end], start) == line_end and isinstance(following, dict)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError): return False
 
-def _is_lines(data: memoryview, start: int, line_end: int, name: str) -> bool:
+def _is_lines(data: memoryview, start: int, name: str) -> bool:
     "Whether a file whose first line is broken is made of lines nevertheless"
     plain = name.lower().removesuffix(Path(name).suffix.lower()) if packing(name) else name.lower()
     if plain.endswith((".jsonl", ".ndjson")): return True
+    line_end = _line_end(data, start)
     second = bytes(data[line_end:_line_end(data, line_end)])
     try: return isinstance(json.loads(second), dict)
     except (ValueError, RecursionError): return False
