@@ -5,7 +5,8 @@
 The input is a real tau2-bench log repeated with fresh ids (by default one of ../shared, else the sample that ships with tracekit). Measured in turn, round by round:
 
     floor       split the document into its records (msgspec.Raw over mapped memory), orjson.loads and orjson.dumps of each
-    floor+file  the same, and the lines written to a file, as a converter must
+    rows        the same work by tracekit: split, decode, convert, check and print each row; like the floor, nothing is written
+    floor+file  the floor, and its lines written to a file, as a converter must
     1, 2        tracekit.convert with that many workers: every row checked, files written and synced
     tutorial    the platform's tutorial script (only with TRACEKIT_ORACLE or .oracle/aigo; 100 MB at the most)
 
@@ -52,6 +53,12 @@ def tracekit(log: str, out: str, workers: int) -> None:
     assert not report.rejected
 
 
+def rows(log: str, out: str) -> None:
+    "Our rows, checked and printed, and dropped"
+    from tracekit.pipeline import Job, Span, Tally, span_lines
+    assert all(type(made) is bytes for made in span_lines(Span(log), Job(""), Tally()))
+
+
 def tutorial(log: str, out: str) -> None:
     "The platform's tutorial script, as it is, with its own output left out of the report"
     import importlib.util
@@ -65,7 +72,7 @@ def tutorial(log: str, out: str) -> None:
     module.main()
 
 
-WAYS = {"floor": lambda log, out: floor(log, out, False), "floor+file": lambda log, out: floor(log, out, True),
+WAYS = {"floor": lambda log, out: floor(log, out, False), "rows": rows, "floor+file": lambda log, out: floor(log, out, True),
         "1": lambda log, out: tracekit(log, out, 1), "2": lambda log, out: tracekit(log, out, 2), "tutorial": tutorial}
 
 
@@ -89,7 +96,7 @@ def watch(peak: dict[str, int], stop: threading.Event) -> None:
 def measured(way: str, log: str, out: str, memory: str) -> None:
     "Run one way and print its figures; memory is sampled only in the first round, since looking costs time"
     if way != "tutorial": import msgspec, orjson  # noqa: E401, F401
-    if way in "12": import tracekit.pipeline, tracekit.formats.tau2, tqdm.auto, concurrent.futures.process  # noqa: E401, F401
+    if way in ("rows", "1", "2"): import tracekit.pipeline, tracekit.formats.tau2, tqdm.auto, concurrent.futures.process  # noqa: E401, F401
     peak, stop = {}, threading.Event()
     if memory == "yes": threading.Thread(target=watch, args=(peak, stop), daemon=True).start()
     before, began = cpu(), time.perf_counter()

@@ -10,7 +10,7 @@ __all__ = ['PART', 'SPOOLED', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'FEW', 
            'told', 'Job', 'Tally', 'label', 'span_lines', 'convert_part', 'atomic_part', 'seamed', 'Report', 'Stopped',
            'join', 'default_name', 'convert', 'read']
 
-# %% ../nbs/40_pipeline.ipynb #822bce0a
+# %% ../nbs/40_pipeline.ipynb #24bc1e15
 import errno
 import hashlib
 import os
@@ -22,7 +22,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -258,8 +258,8 @@ def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
     return detect(keys, None, log.path)
 
-# %% ../nbs/40_pipeline.ipynb #fac2b5ae
-SAMPLE, EVERY = 100, 1000   # the audit looks at the first records of a file, and at the first and every thousandth of each part
+# %% ../nbs/40_pipeline.ipynb #3e977a49
+SAMPLE, EVERY = 100, 1000   # the audit looks at the first records of a file, and at every thousandth of each part
 DOUBLES = 10                # repeated keys are looked for in the first records only
 
 
@@ -326,7 +326,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #bc394e75
+# %% ../nbs/40_pipeline.ipynb #f2985efc
 class _Reader(_Records):
     "Makes lines and rejects of the records of one log"
     def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
@@ -335,10 +335,10 @@ class _Reader(_Records):
         else: yield from self._own(start, stop)
 
     def _own(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
-        first, made = start == self.layout.start, None
+        made, first = None, start == self.layout.start
+        sampled, doubles = (sys.maxsize, sys.maxsize) if self.job.audit else (SAMPLE, DOUBLES) if first else (0, 0)
         for n, (record, place) in enumerate(self.records(start, stop)):
-            if self.job.audit or n % EVERY == 0 or first and n < SAMPLE:
-                self._audit(place(), self.job.audit or first and n < DOUBLES)
+            if n < sampled or n % EVERY == EVERY - 1: self._audit(place(), n < doubles)
             made = self._made(record, place, n)
             yield made
         if stop == len(self.data): yield from self._ending(not isinstance(made, dict))
@@ -408,20 +408,22 @@ class _Reader(_Records):
             except InputError as e: yield self._reject(Rejected("open", str(e)), b"", str(files[name]), 0, n)
         self.end = len(self.data)
 
-# %% ../nbs/40_pipeline.ipynb #d0b8b548
+# %% ../nbs/40_pipeline.ipynb #f5936926
 def convert_part(job: Job, part: Part) -> Tally:
     "Convert one part into files in `job.folder`, unless they are there already"
     base = Path(job.folder)/f"{part.number:06}"
     done = base.with_suffix(".done")
     if done.exists(): return msgspec.json.decode(done.read_bytes(), type=Tally)
     tally = Tally(bytes=part.size)
-    with atomic_part(base.with_suffix(".rows")) as rows, atomic_part(base.with_suffix(".rejects")) as rejects:
+    with ExitStack() as files:
+        rows, rejects = files.enter_context(atomic_part(base.with_suffix(".rows"))), None
         for span in part.spans:
             for made in span_lines(span, job, tally):
                 if type(made) is bytes:
                     rows.write(made)
                     tally.rows += 1
                 else:
+                    rejects = rejects or files.enter_context(atomic_part(base.with_suffix(".rejects")))
                     rejects.write(line(made))  # type: ignore[arg-type]
                     tally.rejected += 1
     with atomic_part(done) as f: f.write(msgspec.json.encode(tally))
