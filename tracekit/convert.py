@@ -203,10 +203,11 @@ def failed(error: Any) -> bool:
     "Whether a result is marked as an error, as true, 1, \"true\" or a message"
     return bool(error) and not (isinstance(error, str) and error.lower() in ("false", "0", "none", "null", "no"))
 
-# %% ../nbs/02_convert.ipynb #0b9937b5
+# %% ../nbs/02_convert.ipynb #1b47e11e
 _ITEMS: TypeAdapter[list[Any]] = TypeAdapter(list[TraceItem])
 SPEAKERS = ("user", "assistant", "system", "developer")
 RESULTS = ("tool", "function")
+_SPEAKERS, _RESULTS = frozenset(SPEAKERS), frozenset(RESULTS)
 
 class _Items:
     "The items collected so far; `key` makes message ids unique to a trace, `where` is the JSON path of the messages, for errors"
@@ -322,7 +323,7 @@ class _ResultMaker(_CallMaker):
         )
         r.keep(made)
 
-# %% ../nbs/02_convert.ipynb #d8f72502
+# %% ../nbs/02_convert.ipynb #33fbfca1
 class MessageConverter(_ResultMaker):
     "Converts chat messages (dicts or ChatMessage) to the items of a trace, every call paired with its own result"
     def convert(self, messages: Iterable[Any]) -> list[Any]:
@@ -334,7 +335,8 @@ class MessageConverter(_ResultMaker):
         group: list[ChatMessage] = []
         self.ahead = messages
         for n, m in enumerate(messages):
-            if m.role in RESULTS:
+            role = m.role
+            if role in _RESULTS:
                 if not group and m.tool_messages is None and (one := self.calls.by_id_open(m.tool_call_id or m.call_id or m.id, m.requestor)):
                     self._result(m, one)   # nearly always
                 else: group.append(m)
@@ -343,7 +345,7 @@ class MessageConverter(_ResultMaker):
                 self.at = n
                 self._results(group)
                 group = []
-            if m.role not in SPEAKERS:
+            if role not in _SPEAKERS:
                 raise Rejected(
                     "convert",
                     f"unknown role {m.role!r}, expected one of {', '.join(SPEAKERS + RESULTS)}",
@@ -370,8 +372,8 @@ class MessageConverter(_ResultMaker):
         waiting, self.waiting, self.at = self.waiting, [], n
         self._results(waiting)
 
-# %% ../nbs/02_convert.ipynb #fc6133a8
-@dataclass
+# %% ../nbs/02_convert.ipynb #16518c63
+@dataclass(slots=True)
 class Context:
     "What a record comes with: the head of its log, the name of its file, notes for metadata.extra, and its own bytes"
     head: Any = None

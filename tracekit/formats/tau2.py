@@ -179,12 +179,12 @@ def _extend(before: Message, m: Message, tick: Any) -> None:
     before.voice["ticks"][1] = tick
     before.voice["chunks"] += 1
 
-# %% ../../nbs/formats/10_tau2.ipynb #c561aa7c
+# %% ../../nbs/formats/10_tau2.ipynb #f1a5d050
 def messages_of(sim: Simulation) -> list[Message]:
     "The messages of a simulation of any generation; voice chunks are merged"
     if sim.ticks: return utterances(chunks(sim.ticks))
     messages = next((m for m in (sim.messages, sim.traj, sim.trajectory) if m is not None), [])
-    if sim.mode == "full_duplex" or any(m.utterance_ids for m in messages): return utterances((None, m) for m in messages)
+    if sim.mode == "full_duplex" or sim.mode is None and any([m.utterance_ids for m in messages]): return utterances((None, m) for m in messages)
     return messages
 
 # %% ../../nbs/formats/10_tau2.ipynb #5a534833
