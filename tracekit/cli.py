@@ -76,12 +76,13 @@ def demo(out: Path) -> None:
     click.echo(f"\nnext: your own log, with      {_command()} convert LOG -o DIR\nor the book, in JupyterLab:   make lab\n")
     click.echo(str(report).splitlines()[-1])
 
-# %% ../nbs/70_cli.ipynb #7b1307ca
+# %% ../nbs/70_cli.ipynb #369bf52b
 def _cores() -> int:
     "How many processors this process may use"
     import os
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
+# %% ../nbs/70_cli.ipynb #bea1353a
 @main.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(

@@ -624,7 +624,7 @@ def _below(span_id: str, begins: Sequence[SpanBeginEvent]) -> set[str]:
         found |= inner
     return found
 
-# %% ../nbs/01_trace.ipynb #bc98777c
+# %% ../nbs/01_trace.ipynb #57851e65
 def input_text(text: str) -> dict[str, Any]: return {"type": "input_text", "text": text}
 def output_text(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": None}
@@ -655,6 +655,7 @@ def output(call_id: str, output: Any, status: str = "completed", **kept: Any) ->
     "What a call returned: text, or a list of input parts"
     return {"type": "function_call_output", "id": call_id, "call_id": call_id, "output": output, "status": status, **kept}
 
+# %% ../nbs/01_trace.ipynb #c377a46c
 def plain_trace(
     items: list[dict[str, Any]], metadata: dict[str, Any] | None = None, events: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:

@@ -342,7 +342,7 @@ def columns(sim: Simulation, context: Context) -> dict[str, Any]:
         "initial_state": task.get("initial_state") if task else None,
     }
 
-# %% ../../nbs/formats/10_tau2.ipynb #f85bb2a9
+# %% ../../nbs/formats/10_tau2.ipynb #9fd4848f
 _EXTRA = (
     "trial",
     "seed",
@@ -375,6 +375,7 @@ _CRASHED = {
     "too_many_errors",
 }
 
+# %% ../../nbs/formats/10_tau2.ipynb #338ec1e8
 @tau2.part
 def metadata(sim: Simulation, context: Context, items: list[dict[str, Any]]) -> dict[str, Any]:
     setup, run = _setup(context), sim.run_info or RunInfo()
