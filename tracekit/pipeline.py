@@ -326,23 +326,9 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #f2985efc
-class _Reader(_Records):
-    "Makes lines and rejects of the records of one log"
-    def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
-        _count(self.tally.formats, [self.format.name])
-        if (names := self._index()) is not None: yield from self._beside(names)
-        else: yield from self._own(start, stop)
-
-    def _own(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
-        made, first = None, start == self.layout.start
-        sampled, doubles = (sys.maxsize, sys.maxsize) if self.job.audit else (SAMPLE, DOUBLES) if first else (0, 0)
-        for n, (record, place) in enumerate(self.records(start, stop)):
-            if n < sampled or n % EVERY == EVERY - 1: self._audit(place(), n < doubles)
-            made = self._made(record, place, n)
-            yield made
-        if stop == len(self.data): yield from self._ending(not isinstance(made, dict))
-
+# %% ../nbs/40_pipeline.ipynb #94941342
+class _Maker(_Records):
+    "Makes a line or a reject of a record"
     def _made(
         self, record: Any, place: Callable[[], tuple[int, int]], n: int | None, log: Log | None = None
     ) -> bytes | dict[str, Any]:
@@ -373,6 +359,23 @@ class _Reader(_Records):
         elif self.layout.shape == "array" and self.end >= len(self.data) and sound:
             missing = Rejected("open", "the file ends before its list does: records are missing")
             yield self._reject(missing, b"", self.log.path, len(self.data), None)
+
+# %% ../nbs/40_pipeline.ipynb #eb8b2f62
+class _Reader(_Maker):
+    "Goes through the records of one log, or of the files beside it"
+    def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
+        _count(self.tally.formats, [self.format.name])
+        if (names := self._index()) is not None: yield from self._beside(names)
+        else: yield from self._own(start, stop)
+
+    def _own(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
+        made, first = None, start == self.layout.start
+        sampled, doubles = (sys.maxsize, sys.maxsize) if self.job.audit else (SAMPLE, DOUBLES) if first else (0, 0)
+        for n, (record, place) in enumerate(self.records(start, stop)):
+            if n < sampled or n % EVERY == EVERY - 1: self._audit(place(), n < doubles)
+            made = self._made(record, place, n)
+            yield made
+        if stop == len(self.data): yield from self._ending(not isinstance(made, dict))
 
     def _audit(self, place: tuple[int, int], doubles: bool) -> None:
         raw = self.data[slice(*place)]
