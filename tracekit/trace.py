@@ -15,8 +15,8 @@ __all__ = ['MessagePart', 'OutputPart', 'SYNTHETIC_MESSAGE_STATUS', 'SYNTHETIC_M
            'CustomTaskOutputMessage', 'TraceMetadata', 'BaseTraceEvent', 'MessageEvent', 'FunctionCallEvent',
            'ModelUsage', 'ModelCallEvent', 'SpanBeginEvent', 'SpanEndEvent', 'CompactionEvent', 'ErrorEvent',
            'CustomEvent', 'explain', 'Turn', 'Conversation', 'part_text', 'text_of', 'Lookups', 'describe', 'Readable',
-           'sort_events', 'items_of_events', 'Trace', 'input_text', 'output_text', 'reasoning_text', 'message', 'user',
-           'assistant', 'system', 'call', 'output', 'plain_trace', 'plain_metadata', 'stamp', 'twin']
+           'sort_events', 'items_of_events', 'Canonical', 'Trace', 'input_text', 'output_text', 'reasoning_text',
+           'message', 'user', 'assistant', 'system', 'call', 'output', 'plain_trace', 'plain_metadata', 'stamp', 'twin']
 
 # %% ../nbs/01_trace.ipynb #d4a967c0
 import json
@@ -551,8 +551,23 @@ def _event_items(e: Any) -> Iterator[Any]:
                 id=e.call_id, call_id=e.call_id, output=e.result, status=FunctionCallOutputStatusEnum.completed
             )
 
-# %% ../nbs/01_trace.ipynb #05c93f0c
-class Trace(Readable, ClosedModel):
+# %% ../nbs/01_trace.ipynb #901c64df
+class Canonical:
+    "A trace in canonical full form"
+    if TYPE_CHECKING:
+        def model_dump(self, **kwargs: Any) -> dict[str, Any]: ...
+
+    def model_dump_json(self, *, indent: int | None = None, **kwargs: Any) -> str:
+        "The canonical full form as JSON text, numbers spelled as in a dataset; keywords as for model_dump"
+        text = json_text(self.model_dump(mode="json", **kwargs))
+        return msgspec.json.format(text, indent=indent) if indent else text
+
+    def model_dump_include_unset(self, **kwargs: Any) -> dict[str, Any]:
+        "The canonical full form, under the name that the platform's package gives it"
+        return self.model_dump(**kwargs)
+
+# %% ../nbs/01_trace.ipynb #7537072d
+class Trace(Readable, Canonical, ClosedModel):
     "One conversation: items in order, metadata, and events if the log had them"
     FORMAT: Literal["open_responses", "latticeflow"] = "open_responses"
     items: list[TraceItem]
@@ -604,15 +619,6 @@ class Trace(Readable, ClosedModel):
             for b in begins
             if b.parent_span_id == self.span_id and b.span_id != self.span_id
         ]
-
-    def model_dump_json(self, *, indent: int | None = None, **kwargs: Any) -> str:  # type: ignore[override]
-        "The canonical full form as JSON text, numbers spelled as in a dataset; keywords as for model_dump"
-        text = json_text(self.model_dump(mode="json", **kwargs))
-        return msgspec.json.format(text, indent=indent) if indent else text
-
-    def model_dump_include_unset(self, **kwargs: Any) -> dict[str, Any]:
-        "The canonical full form, under the name that the platform's package gives it"
-        return self.model_dump(**kwargs)
 
 # %% ../nbs/01_trace.ipynb #b6db4201
 def _below(span_id: str, begins: Sequence[SpanBeginEvent]) -> set[str]:
