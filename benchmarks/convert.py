@@ -10,7 +10,7 @@ The input is a real tau2-bench log repeated with fresh ids (by default one of ..
     1, 2        tracekit.convert with that many workers: every row checked, files written and synced
     tutorial    the platform's tutorial script (only with TRACEKIT_ORACLE or .oracle/aigo; 100 MB at the most)
 
-Each runs in a process of its own; imports are not counted. CPU is user and system time of the process and its children. `own MB` is the peak of anonymous
+Each runs in a process of its own, and first goes once over the log that is repeated: imports, and the types that are built at their first use, are not counted. CPU is user and system time of the process and its children. `own MB` is the peak of anonymous
 memory of the largest single process, mapped input pages left out.
 """
 import argparse
@@ -93,10 +93,11 @@ def watch(peak: dict[str, int], stop: threading.Event) -> None:
             peak[pid] = max(peak.get(pid, 0), next(int(line.split()[1]) for line in text.splitlines() if line.startswith("RssAnon")))
 
 
-def measured(way: str, log: str, out: str, memory: str) -> None:
+def measured(way: str, small: str, log: str, out: str, memory: str) -> None:
     "Run one way and print its figures; memory is sampled only in the first round, since looking costs time"
     if way != "tutorial": import msgspec, orjson  # noqa: E401, F401
     if way in ("rows", "1", "2"): import tracekit.pipeline, tracekit.formats.tau2, tqdm.auto, concurrent.futures.process  # noqa: E401, F401
+    if way in ("rows", "1", "2"): rows(small, "")
     peak, stop = {}, threading.Event()
     if memory == "yes": threading.Thread(target=watch, args=(peak, stop), daemon=True).start()
     before, began = cpu(), time.perf_counter()
@@ -147,7 +148,7 @@ def bench(log: Path, size: int, indented: bool, rounds: int) -> None:
             for way in ways:
                 if way == "tutorial" and n: continue
                 python = oracle() if way == "tutorial" else sys.executable
-                done = subprocess.run([python, __file__, "--way", way, str(big), str(Path(folder) / "out"), "no" if n else "yes"], capture_output=True, text=True, check=True)
+                done = subprocess.run([python, __file__, "--way", way, str(log), str(big), str(Path(folder) / "out"), "no" if n else "yes"], capture_output=True, text=True, check=True)
                 figures = json.loads(done.stdout)
                 if not n: own[way] = figures["own"]          # the first round warms up, and looks at memory
                 if n or way == "tutorial": found[way].append(figures)

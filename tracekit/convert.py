@@ -26,8 +26,8 @@ import msgspec
 import orjson
 from pydantic import TypeAdapter
 
-# %% ../nbs/02_convert.ipynb #2d0d164d
-from .source import InputError, Rejected, UnknownFormat, named, second_chance, typed
+# %% ../nbs/02_convert.ipynb #f0defa84
+from .source import InputError, Rejected, UnknownFormat, closed, named, second_chance, strict, typed, unnamed
 from .trace import Trace, TraceItem, call, input_text, json_text, message, output, output_text, reasoning_text
 
 # %% ../nbs/02_convert.ipynb #eb2a1c7e
@@ -51,19 +51,20 @@ def _loose_arguments(text: str) -> str:
     try: return json_text(second_chance(json.dumps(value).encode())[0]) if isinstance(value, dict) else text
     except (TypeError, ValueError, Rejected): return text
 
-# %% ../nbs/02_convert.ipynb #2130b58b
+# %% ../nbs/02_convert.ipynb #5a454b47
 def short_hash(text: str) -> str:
     "Twelve hexadecimal digits that depend on `text` alone"
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    try: return hashlib.sha256(text.encode()).hexdigest()[:12]
+    except UnicodeEncodeError: return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
-class Call(msgspec.Struct):
+class Call(msgspec.Struct, gc=False):
     "One call as `Calls` remembers it; `original` is the id that the log gave it"
     call_id: str
     original: Any
     created_by: str
     open: bool = True
 
-# %% ../nbs/02_convert.ipynb #e7bbb136
+# %% ../nbs/02_convert.ipynb #98e64af9
 class Calls:
     "The calls of one trace: gives each an id of its own, and finds the call that a result answers"
     def __init__(self) -> None:
@@ -78,9 +79,9 @@ class Calls:
 
     def open(self, original: Any, created_by: str) -> Call:
         "Open a call of the batch that `created_by` began"
-        same = self.by_id.setdefault(original or None, [])
-        text = f"{original or ''}#{len(same) + 1}" if same else str(original or "")
-        call_id = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        same = self.by_id.get(original or None)
+        if same is None: same = self.by_id[original or None] = []
+        call_id = short_hash(f"{original or ''}#{len(same) + 1}" if same else str(original or ""))
         while call_id in self.used: call_id = short_hash(call_id)
         self.used.add(call_id)
         one = Call(call_id, original, created_by)
@@ -92,8 +93,10 @@ class Calls:
         "The oldest open call of that id, by the requestor if one is named and has one; it is closed by this. Or None"
         calls = self.by_id.get(id) if id else None
         if not calls: return None
-        if len(calls) == 1: one = calls[0] if calls[0].open else None
-        else: one = next((c for c in calls if c.open and c.created_by == requestor), None) or next((c for c in calls if c.open), None)
+        one: Call | None = calls[0]   # nearly always the only one
+        if len(calls) > 1 or not calls[0].open:
+            opened = [c for c in calls if c.open]
+            one = next((c for c in opened if c.created_by == requestor), opened[0] if opened else None)
         if one: one.open = False
         return one
 
@@ -323,7 +326,7 @@ class _ResultMaker(_CallMaker):
         )
         r.keep(made)
 
-# %% ../nbs/02_convert.ipynb #33fbfca1
+# %% ../nbs/02_convert.ipynb #87ed8b35
 class MessageConverter(_ResultMaker):
     "Converts chat messages (dicts or ChatMessage) to the items of a trace, every call paired with its own result"
     def convert(self, messages: Iterable[Any]) -> list[Any]:
@@ -333,13 +336,13 @@ class MessageConverter(_ResultMaker):
     def collect(self, messages: Sequence[ChatMessage]) -> MessageConverter:
         "Convert typed messages; the plain items are in `plain`, the results that fit no call in `orphans`"
         group: list[ChatMessage] = []
-        self.ahead = messages
+        self.ahead, answered = messages, self.calls.by_id_open
         for n, m in enumerate(messages):
             role = m.role
             if role in _RESULTS:
-                if not group and m.tool_messages is None and (one := self.calls.by_id_open(m.tool_call_id or m.call_id or m.id, m.requestor)):
-                    self._result(m, one)   # nearly always
-                else: group.append(m)
+                one = None if group or m.tool_messages is not None else answered(m.tool_call_id or m.call_id or m.id, m.requestor)
+                if one is None: group.append(m)
+                else: self._result(m, one)   # nearly always
                 continue
             if group:
                 self.at = n
@@ -354,7 +357,7 @@ class MessageConverter(_ResultMaker):
             if not m.tool_calls and m.function_call is None: self._speech(m)
             else: self._calling(m, n)
         self.at = len(messages)
-        self._results(group + self.waiting)
+        if group or self.waiting: self._results(group + self.waiting)
         return self
 
     def _calling(self, m: ChatMessage, n: int) -> None:
@@ -388,7 +391,7 @@ class Context:
         "Twelve digits that stand for this record in ids: a hash of its id or, if it has none, of its bytes"
         return short_hash(str(id)) if id not in (None, "") else hashlib.sha256(self.raw()).hexdigest()[:12]
 
-# %% ../nbs/02_convert.ipynb #ad541545
+# %% ../nbs/02_convert.ipynb #2d7c53aa
 @dataclass
 class Format:
     "One kind of log: its record type, how to know it, and how to convert it"
@@ -418,6 +421,14 @@ class Format:
         "Every member that the record type declares or that is dropped by name, as a tree"
         return _known(self.record, tuple(self.dropped))
 
+    def audit(self, raw: Any) -> set[str] | None:
+        "The paths of a record (JSON bytes) that `known` does not have; None if it is no strict JSON"
+        try: _closed(self.record, tuple(self.dropped)).decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError): pass
+        else: return set()
+        try: return set(unnamed(strict(raw), self.known))
+        except Rejected: return None
+
     def part(self, function: Callable[..., Any]) -> Callable[..., Any]:
         "Decorator: `function` (named columns, metadata, sniff, index or write) becomes that part of the format"
         setattr(self, function.__name__, function)
@@ -425,6 +436,9 @@ class Format:
 
 @cache
 def _known(record: type, dropped: tuple[str, ...]) -> Any: return named(record, dropped)
+
+@cache
+def _closed(record: type, dropped: tuple[str, ...]) -> Any: return msgspec.json.Decoder(closed(_known(record, dropped)))
 
 FORMATS: dict[str, Format] = {}
 

@@ -31,7 +31,7 @@ from typing import IO, Any
 # %% ../nbs/40_pipeline.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/40_pipeline.ipynb #72b2105d
+# %% ../nbs/40_pipeline.ipynb #d18dbc2f
 from .convert import Context, Format, detect, load_formats, named_format, record_members
 from .dataset import atomic, column_kinds, spec_text, write_parquet
 from .row import Row, build, check, line
@@ -54,7 +54,6 @@ from tracekit.source import (
     skip_space,
     strict,
     typed,
-    unnamed,
 )
 
 # %% ../nbs/40_pipeline.ipynb #73becb6f
@@ -360,7 +359,7 @@ class _Maker(_Records):
             missing = Rejected("open", "the file ends before its list does: records are missing")
             yield self._reject(missing, b"", self.log.path, len(self.data), None)
 
-# %% ../nbs/40_pipeline.ipynb #eb8b2f62
+# %% ../nbs/40_pipeline.ipynb #4c9065eb
 class _Reader(_Maker):
     "Goes through the records of one log, or of the files beside it"
     def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
@@ -379,10 +378,9 @@ class _Reader(_Maker):
 
     def _audit(self, place: tuple[int, int], doubles: bool) -> None:
         raw = self.data[slice(*place)]
-        try: value = strict(raw)
-        except Rejected: return   # it is going to be read with a second chance, or set aside
+        if (found := self.format.audit(raw)) is None: return   # it is going to be read with a second chance, or set aside
         self.tally.sampled += 1
-        _count(self.tally.unnamed, set(unnamed(value, self.format.known)))
+        _count(self.tally.unnamed, found)
         if doubles: _count(self.tally.repeated, repeated_keys(raw))
 
     def _index(self) -> list[str] | None:

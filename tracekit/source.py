@@ -10,7 +10,7 @@ __all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FORE
            'InputError', 'UnknownFormat', 'NoRoom', 'SchemaError', 'Rejected', 'packing', 'is_log', 'expand',
            'plain_path', 'Log', 'skip_space', 'after_value', 'matching_end', 'after_loose', 'Boundary', 'boundary',
            'Layout', 'layout', 'strict', 'second_chance', 'typed', 'exact', 'closes', 'Batch', 'batches', 'named',
-           'unnamed', 'repeated_keys']
+           'unnamed', 'closed', 'repeated_keys']
 
 # %% ../nbs/00_source.ipynb #d6d1d1b2
 import glob
@@ -599,6 +599,17 @@ def unnamed(value: Any, tree: Any, path: str = "$") -> Iterator[str]:
             elif tree[key] is not None: yield from unnamed(inner, tree[key], f"{path}.{key}")
     elif isinstance(value, list) and isinstance(tree, list):
         for inner in value: yield from unnamed(inner, tree[0], path + "[]")
+
+# %% ../nbs/00_source.ipynb #e9f11fc4
+def closed(tree: Any, above: tuple[Any, ...] = ()) -> Any:
+    "The msgspec type of a record with no other members than `tree` (see `named`) has; their values are not looked at"
+    if tree is None or tree == [None]: return msgspec.Raw
+    if any(tree is t for t in above): return None   # a type that contains itself: `unnamed` has to look at it
+    if isinstance(tree, list): return list[closed(tree[0], above)] | None  # type: ignore[misc]
+    fields = [
+        (f"f{n}", closed(inner, (*above, tree)), msgspec.field(default=None, name=key)) for n, (key, inner) in enumerate(tree.items())
+    ]
+    return msgspec.defstruct("Closed", fields, forbid_unknown_fields=True, gc=False) | None
 
 # %% ../nbs/00_source.ipynb #714b7575
 def repeated_keys(raw: Any) -> list[str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 __all__ = ['DROPPED', 'Message', 'Tick', 'RunInfo', 'Simulation', 'Head', 'chunks', 'utterances', 'messages_of', 'tau2', 'sniff',
            'index', 'criteria', 'columns', 'metadata']
 
-# %% ../../nbs/formats/10_tau2.ipynb #c42dbc41
+# %% ../../nbs/formats/10_tau2.ipynb #a8fee038
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Any
 
 # %% ../../nbs/formats/10_tau2.ipynb #f90799e4
@@ -342,7 +343,7 @@ def columns(sim: Simulation, context: Context) -> dict[str, Any]:
         "initial_state": task.get("initial_state") if task else None,
     }
 
-# %% ../../nbs/formats/10_tau2.ipynb #9fd4848f
+# %% ../../nbs/formats/10_tau2.ipynb #e03e5417
 _EXTRA = (
     "trial",
     "seed",
@@ -365,6 +366,7 @@ _EXTRA = (
     "error_reason",
     "tools",
 )
+_extras = attrgetter(*_EXTRA)
 _CRASHED = {
     "agent_error",
     "user_error",
@@ -375,12 +377,12 @@ _CRASHED = {
     "too_many_errors",
 }
 
-# %% ../../nbs/formats/10_tau2.ipynb #338ec1e8
+# %% ../../nbs/formats/10_tau2.ipynb #4f45cef3
 @tau2.part
 def metadata(sim: Simulation, context: Context, items: list[dict[str, Any]]) -> dict[str, Any]:
     setup, run = _setup(context), sim.run_info or RunInfo()
     when, reason = sim.timestamp or run.timestamp, sim.termination_reason or run.termination_reason
-    extra = {**setup["extra"], **{k: v for k in _EXTRA if (v := getattr(sim, k)) is not None}, **context.notes}
+    extra = {**setup["extra"], **{k: v for k, v in zip(_EXTRA, _extras(sim)) if v is not None}, **context.notes}
     if sim.info is not None:
         extra["info"] = (
             {k: v for k, v in sim.info.items() if k not in ("task", "reward_info")}
