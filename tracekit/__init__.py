@@ -9,7 +9,7 @@ __all__ = []
 # %% ../nbs/80_init.ipynb #d3a65c31
 from importlib import import_module
 
-# %% ../nbs/80_init.ipynb #d204906b
+# %% ../nbs/80_init.ipynb #422a3dd2
 _HOMES = {
     "trace": (
         "Trace",
@@ -53,6 +53,11 @@ _HOMES = {
     "row": ("Row",),
     "dataset": ("Dataset", "validate"),
     "pipeline": ("convert", "read", "Report"),
+    "metrics": ("SampleScore",),
+    "result": ("Result", "load_result"),
+    "project": ("Project", "load_project"),
+    "score": ("TraceScorer", "SolverTrace", "recorded_calls"),
+    "run": ("run",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

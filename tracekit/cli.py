@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['main', 'sample_log', 'demo', 'convert', 'validate', 'formats']
+__all__ = ['main', 'sample_log', 'demo', 'convert', 'validate', 'run', 'score', 'formats']
 
-# %% ../nbs/70_cli.ipynb #6dd2c853
+# %% ../nbs/70_cli.ipynb #672bd7d1
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # %% ../nbs/70_cli.ipynb #9ecfc6dc
 import click
@@ -47,7 +49,7 @@ def sample_log() -> Path:
     "The sample log that ships with tracekit: some twenty telecom-support conversations"
     return Path(__file__).parent/"data"/"telecom.json"
 
-# %% ../nbs/70_cli.ipynb #3e26e943
+# %% ../nbs/70_cli.ipynb #6f6d17db
 @main.command()
 @click.option(
     "-o",
@@ -58,22 +60,29 @@ def sample_log() -> Path:
     help="Folder to write to.",
 )
 def demo(out: Path) -> None:
-    "Convert the sample log that ships with tracekit, and show what came of it."
+    "Convert and score the sample log that ships with tracekit, and show what came of it."
     from tracekit.dataset import Dataset, validate
     from tracekit.pipeline import convert
+    from tracekit.run import score
     with _told():
         report = convert(sample_log(), out, name="telecom", progress=sys.stderr.isatty())
         findings = list(validate(out/"telecom.yaml"))
+        result = score(out/"telecom.jsonl", "trace")
+        result.save(out/"telecom.scores.jsonl")
     rows = Dataset(out/"telecom.jsonl")
     first = rows[0]
     click.echo(f"One of {len(rows)} conversations, task {first.task_id}, reward {first.reward}:\n")  # type: ignore[attr-defined]
     click.echo(first.trace.text(12))
     click.echo(f"\nThe sample log became a dataset in {out}/:")
-    click.echo("  telecom.jsonl   the rows, one trace each")
+    click.echo("  telecom.jsonl          the rows, one trace each")
     click.echo(
-        f"  telecom.yaml    the dataset spec for the AI GO! platform ({'checked, sound' if not findings else f'{len(findings)} findings'})"
+        f"  telecom.yaml           the dataset spec for the AI GO! platform ({'checked, sound' if not findings else f'{len(findings)} findings'})"
     )
-    click.echo(f"\nnext: your own log, with      {_command()} convert LOG -o DIR\nor the book, in JupyterLab:   make lab\n")
+    click.echo("  telecom.scores.jsonl   what each conversation scores by the rules of its own task\n")
+    click.echo(f"{result}\n")
+    click.echo(f"next: your own log, with                {_command()} convert LOG -o DIR")
+    click.echo(f"scores with a reason for each verdict:  {_command()} score {out/'telecom.jsonl'} --scorer telecom")
+    click.echo("or the book, in JupyterLab:             make lab\n")
     click.echo(str(report).splitlines()[-1])
 
 # %% ../nbs/70_cli.ipynb #369bf52b
@@ -144,25 +153,97 @@ def convert(
         if line: click.echo(line)
     sys.exit(3 if report.rejected else 0)
 
-# %% ../nbs/70_cli.ipynb #a180b24a
+# %% ../nbs/70_cli.ipynb #ccfdb452
+def _tell(path: Path, env: Path | None = None) -> tuple[int, int]:
+    "Print what is wrong with a file; how many findings refuse it, and how many are warnings"
+    from tracekit.check import check
+    with _told(): findings = check(path, env)
+    for finding in findings: click.echo(str(finding))
+    warned = sum(finding.level == "warning" for finding in findings)
+    return len(findings) - warned, warned
+
+def _count(n: int, noun: str) -> str: return f"{n} {noun}{'' if n == 1 else 's'}"
+
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 def validate(files: tuple[Path, ...]) -> None:
-    """Check datasets (.jsonl) and dataset specs (.yaml), offline.
+    """Check datasets (.jsonl) and the YAML files of a project, offline.
 
-    Prints one line a finding: file, line, what, and what to do. The exit code is 1 if there is any."""
-    from tracekit.dataset import validate as check
-    found = 0
-    for file in files:
-        for finding in check(file):
-            click.echo(str(finding))
-            found += 1
+    Prints one line a finding: file, line, what, and what to do. The exit code is 1 if there is any but warnings."""
+    told = [_tell(file) for file in files]
+    found, warned = (sum(counts) for counts in zip(*told))
     click.echo(
-        f"{found} finding{'s' if found > 1 else ''} in all"
+        f"{_count(found, 'finding')} in all"
         if found
-        else f"{len(files)} {'file is' if len(files) == 1 else 'files are'} sound"
+        else f"{len(files)} {'file is' if len(files) == 1 else 'files are'} sound" + (f", with {_count(warned, 'warning')}" if warned else "")
     )
     sys.exit(1 if found else 0)
+
+# %% ../nbs/70_cli.ipynb #b152c0c7
+_limit = click.option("--limit", type=click.IntRange(1), help="Score the first N samples only.")
+_ids = click.option("--id", "ids", multiple=True, metavar="ID", help="Score the samples with this id only; may be given several times.")
+_workers = click.option("--workers", type=click.IntRange(1), help="Processes to use; all cores by default.")
+_timeout = click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Seconds that a scorer may take for a sample.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+
+def _report(result: Any, as_json: bool, saved: Path | None) -> None:
+    "Print a result and leave: 1 if a task could not be run, 3 if samples failed"
+    if as_json: click.echo(json.dumps(result.plain()))
+    else: click.echo(str(result) + (f"\n{saved}" if saved else ""))
+    tasks = result.tasks.values()
+    sys.exit(1 if any(t.problem for t in tasks) else 3 if any(t.failed for t in tasks) else 0)
+
+# %% ../nbs/70_cli.ipynb #c0cc5ed0
+@main.command()
+@click.option("-f", "file", required=True, type=click.Path(path_type=Path), help="The run.yaml.")
+@click.option("-v", "only_check", is_flag=True, help="Only check the files, and the rows that they name.")
+@click.option("-w", "wait", is_flag=True, help="Wait for the end: always so here; the platform's command needs it.")
+@click.option("--env", type=click.Path(path_type=Path), help="File with NAME=value lines; .env in this folder by default.")
+@click.option("-o", "out", type=click.Path(file_okay=False, path_type=Path), help="Folder for results.jsonl, one row a sample.")
+@_limit
+@_ids
+@_workers
+@_timeout
+@_json
+def run(file: Path, only_check: bool, wait: bool, env: Path | None, out: Path | None, limit: int | None, ids: tuple[str, ...],
+        workers: int | None, timeout: float, as_json: bool) -> None:
+    """Run the tasks of a run.yaml over recorded traces, on this machine.
+
+    The exit code is 1 if a task could not be run, 3 if samples failed."""
+    if only_check:
+        found, warned = _tell(file, env)
+        click.echo(f"{_count(found, 'finding')} in all" if found else f"{file} is sound" + (f", with {_count(warned, 'warning')}" if warned else ""))
+        sys.exit(1 if found else 0)
+    from tracekit.run import run as carry_out
+    with _told():
+        result = carry_out(file, limit=limit, ids=ids, workers=workers, timeout=timeout, env=env, progress=sys.stderr.isatty())
+        if out: out.mkdir(parents=True, exist_ok=True)
+        saved = result.save(out/"results.jsonl") if out else None
+    _report(result, as_json, saved)
+
+# %% ../nbs/70_cli.ipynb #6e511bc6
+@main.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--scorer", required=True, metavar="telecom|tau2-db|trace|FILE.py", help="A scorer that comes with tracekit, or a Python file with compute_scores(sample, solver_output).")
+@click.option("--column", default="trace", show_default=True, help="Column of the traces.")
+@click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="File for the rows, as JSONL.")
+@_limit
+@_ids
+@_workers
+@_timeout
+@_json
+def score(dataset: Path, scorer: str, column: str, out: Path | None, limit: int | None, ids: tuple[str, ...], workers: int | None,
+          timeout: float, as_json: bool) -> None:
+    """Score the rows of a dataset (.jsonl, its .yaml spec, a folder of Parquet parts).
+
+    telecom replays the calls of tau2-bench's telecom tasks, tau2-db compares the writes of retail and airline tasks, trace is the scorer of the platform's tutorial.
+    The exit code is 3 if samples failed."""
+    from tracekit.run import score as carry_out
+    with _told():
+        result = carry_out(dataset, scorer, trace_column=column, limit=limit, ids=ids, workers=workers, timeout=timeout, progress=sys.stderr.isatty())
+        if out: out.parent.mkdir(parents=True, exist_ok=True)
+        saved = result.save(out) if out else None
+    _report(result, as_json, saved)
 
 # %% ../nbs/70_cli.ipynb #e62acecd
 @main.command()

@@ -6,33 +6,35 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['MAX_YAML', 'MAX_ALIASES', 'PARQUET_BYTES', 'UPLOAD_LIMIT', 'Filter', 'Source', 'atomic', 'dataset_key', 'spec',
-           'spec_text', 'Dataset', 'load_yaml', 'write_parquet', 'column_kinds', 'Finding', 'link_findings',
-           'difference', 'row_findings', 'jsonl_findings', 'CompareFilter', 'MemberFilter', 'StateFilter',
-           'LocalSource', 'FolderSource', 'UrlSource', 'HubSource', 'ServiceSource', 'LangsmithSource', 'PhoenixSource',
-           'ClaudeCodeSource', 'InspectSource', 'Generator', 'DatasetSpec', 'spec_findings', 'validate']
+__all__ = ['PARQUET_BYTES', 'UPLOAD_LIMIT', 'Filter', 'Source', 'Key', 'Name', 'atomic', 'dataset_key', 'spec', 'spec_text',
+           'Dataset', 'write_parquet', 'column_kinds', 'link_findings', 'difference', 'row_findings', 'jsonl_findings',
+           'plain_findings', 'csv_findings', 'CompareFilter', 'MemberFilter', 'StateFilter', 'LocalSource',
+           'FolderSource', 'UrlSource', 'HubSource', 'ServiceSource', 'LangsmithSource', 'PhoenixSource',
+           'ClaudeCodeSource', 'InspectSource', 'sound_key', 'sound_name', 'DebugOptions', 'Generator', 'DatasetSpec',
+           'data_path', 'source_findings', 'spec_findings', 'first_columns', 'validate']
 
-# %% ../nbs/30_dataset.ipynb #b00892bf
+# %% ../nbs/30_dataset.ipynb #d5eda62c
+import csv
 import json
 import mmap
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
-# %% ../nbs/30_dataset.ipynb #604cd288
+# %% ../nbs/30_dataset.ipynb #16f4ffbe
 import msgspec
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-# %% ../nbs/30_dataset.ipynb #bc31582c
+# %% ../nbs/30_dataset.ipynb #8bfdb74c
 from .row import Row, line
 from .source import InputError, SchemaError
-from .trace import ClosedModel, Trace, explain
+from .trace import ClosedModel, Trace
+from .yamlfile import At, Doc, Finding, load_yaml, model_findings, read_yaml
 
 # %% ../nbs/30_dataset.ipynb #1a1a685d
 @contextmanager
@@ -131,50 +133,6 @@ def _plain(text: bytes, where: str) -> dict[str, Any]:
     if not isinstance(row, dict): raise SchemaError(f"{where}: a row is an object, got {type(row).__name__}")
     return row
 
-# %% ../nbs/30_dataset.ipynb #e1db30f3
-MAX_YAML, MAX_ALIASES = 1 << 20, 64
-
-def load_yaml(path: str | Path) -> dict[str, Any]:
-    "A YAML file as plain data; `!include name` becomes the text of a file in its folder. Raises InputError, which names the line"
-    path = Path(path)
-    try: text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e: raise InputError(f"{path}: cannot be read: {e}") from None
-    if len(text) > MAX_YAML: raise InputError(f"{path}: a spec of more than {MAX_YAML} characters is refused")
-    if len(re.findall(r"(?<!\S)\*[\w-]+", text)) > MAX_ALIASES:
-        raise InputError(f"{path}: more than {MAX_ALIASES} YAML aliases are refused")
-    loader = _Loader(text)
-    loader.folder = path.parent.resolve()
-    try: data = loader.get_single_data()
-    except (yaml.YAMLError, RecursionError, ValueError) as e: raise InputError(f"{path}: {_yaml_trouble(e)}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: expected a mapping of names to values, got {type(data).__name__}")
-    return data
-
-def _yaml_trouble(e: Exception) -> str:
-    mark, problem = getattr(e, "problem_mark", None), getattr(e, "problem", None) or str(e)
-    return f"line {mark.line + 1}: {problem}" if mark else problem
-
-class _Loader(yaml.SafeLoader):
-    folder: Path
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = Counter(k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode))
-        if twice := [k for k, n in keys.items() if n > 1]:
-            raise yaml.MarkedYAMLError(None, None, f"the key {twice[0]!r} is written twice", node.start_mark)
-        return super().construct_mapping(node, deep=deep)
-
-    def include(self, node: Any) -> str:
-        given = self.construct_scalar(node)
-        file = (self.folder/given).resolve()
-        if not file.is_relative_to(self.folder):
-            raise yaml.MarkedYAMLError(None, None, f"!include {given} leaves the folder of the file", node.start_mark)
-        try:
-            return file.read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as e:
-            raise yaml.MarkedYAMLError(None, None, f"!include {given}: {e}", node.start_mark) from None
-
-_Loader.add_constructor("!include", _Loader.include)
-
 # %% ../nbs/30_dataset.ipynb #eae26389
 PARQUET_BYTES = 256 << 20   # JSON bytes in one Parquet part
 
@@ -236,18 +194,6 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
             for row in batch.to_pylist():
                 yield {n: msgspec.json.decode(v) if n in nested and v is not None else v for n, v in row.items()}
 
-# %% ../nbs/30_dataset.ipynb #63f07697
-@dataclass
-class Finding:
-    "One thing that is wrong with a file"
-    file: str
-    line: int | None
-    what: str
-    todo: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.file}{f':{self.line}' if self.line else ''}: {self.what}" + (f" -> {self.todo}" if self.todo else "")
-
 # %% ../nbs/30_dataset.ipynb #fb259804
 def link_findings(trace: Trace) -> Iterator[tuple[str, str]]:
     "What is wrong with the call ids of a trace: (what, what to do)"
@@ -273,7 +219,7 @@ def link_findings(trace: Trace) -> Iterator[tuple[str, str]]:
                 )
             answered[item.call_id] = n
 
-# %% ../nbs/30_dataset.ipynb #d9973888
+# %% ../nbs/30_dataset.ipynb #7d833eec
 def difference(given: Any, canonical: Any, path: str = "trace") -> str:
     "Where plain data first differs from its canonical full form; empty if it does not"
     if isinstance(given, dict) and isinstance(canonical, dict):
@@ -290,6 +236,8 @@ def difference(given: Any, canonical: Any, path: str = "trace") -> str:
         if given == canonical and type(given) in (type(canonical), int, float)
         else f"{path} is {given!r:.40}, canonical is {canonical!r:.40}"
     )
+
+_FORM = "not the canonical full form"
 
 def row_findings(text: bytes, column: str = "trace") -> Iterator[tuple[str, str]]:
     "What is wrong with one line of a dataset: (what, what to do)"
@@ -309,15 +257,15 @@ def row_findings(text: bytes, column: str = "trace") -> Iterator[tuple[str, str]
         return
     yield from link_findings(trace)
     if found := difference(row[column], trace.model_dump(mode="json")):
-        yield f"not the canonical full form: {found}", 'write trace.model_dump(mode="json")'
+        yield f"{_FORM}: {found}", 'write trace.model_dump(mode="json")'
     if any(end in text for end in (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")):
         yield "a raw line separator (U+2028, U+2029 or U+0085) inside a string", "write it as an escape"
 
-# %% ../nbs/30_dataset.ipynb #40fb72c2
+# %% ../nbs/30_dataset.ipynb #2725010d
 UPLOAD_LIMIT = 1 << 30
 
-def jsonl_findings(path: Path) -> Iterator[Finding]:
-    "What is wrong with a dataset file"
+def jsonl_findings(path: Path, column: str | None = "trace", strict: bool = True) -> Iterator[Finding]:
+    "What is wrong with a dataset file; `column` holds the traces, None if it has none; a mere matter of form is an error if `strict`"
     rows = 0
     with open(path, "rb") as f:
         for number, text in enumerate(f, 1):
@@ -325,26 +273,67 @@ def jsonl_findings(path: Path) -> Iterator[Finding]:
                 yield Finding(str(path), 1, "begins with a byte order mark", "save as UTF-8 without BOM")
                 text = text[3:]
             if not text.strip():
-                yield Finding(str(path), number, "a blank line", "remove it: some readers fail on it")
+                yield Finding(
+                    str(path), number, "a blank line", "remove it: some readers fail on it", "error" if strict else "warning"
+                )
                 continue
             rows += 1
-            yield from (Finding(str(path), number, *found) for found in row_findings(text.rstrip(b"\r\n")))
+            found = row_findings(text.rstrip(b"\r\n"), column) if column else plain_findings(text)
+            for what, todo in found:
+                yield Finding(str(path), number, what, todo, "error" if strict or not what.startswith(_FORM) else "warning")
     if not rows: yield Finding(str(path), None, "holds no row", "convert a log with at least one record")
     if path.stat().st_size > UPLOAD_LIMIT:
         yield Finding(str(path), None, f"is larger than the platform's upload limit of {UPLOAD_LIMIT >> 30} GB", "split it")
 
-# %% ../nbs/30_dataset.ipynb #8dc519e1
+# %% ../nbs/30_dataset.ipynb #716e738b
+def plain_findings(text: bytes) -> Iterator[tuple[str, str]]:
+    "What is wrong with one line of a dataset without traces: (what, what to do)"
+    try:
+        row = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        yield f"not JSON: {e}", "write one JSON object a line, without NaN"
+    else:
+        if not isinstance(row, dict): yield f"a row is an object, got {type(row).__name__}", "write one JSON object a line"
+
+def csv_findings(path: Path) -> Iterator[Finding]:
+    "What is wrong with a table"
+    file = str(path)
+    try: names, sizes = _table(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        yield Finding(file, None, f"cannot be read as a table: {e}", "save it as CSV in UTF-8")
+        return
+    if not sizes: yield Finding(file, None, "holds no row", "write a line with the names of the columns, then the rows")
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        yield Finding(file, 1, f"the column {name!r} is there twice", "rename one")
+    yield from (Finding(file, n, f"has {size} cells, the first line has {len(names)}", "put text with commas in quotes")
+                for n, size in sizes if size > len(names))
+
+def _table(path: Path) -> tuple[list[str], list[tuple[int, int]]]:
+    "The names of the columns, and for every row below the line it begins in and how many cells it has"
+    limit = csv.field_size_limit(1 << 30)   # the limit is one for all of Python; by default 128 KB, less than many a trace
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as f:
+            table = csv.reader(f, strict=True)
+            names = next(table, [])
+            sizes, line_number = [], table.line_num
+            for row in table:
+                if row: sizes.append((line_number + 1, len(row)))
+                line_number = table.line_num
+        return names, sizes
+    finally: csv.field_size_limit(limit)
+
+# %% ../nbs/30_dataset.ipynb #b210fac6
 class CompareFilter(ClosedModel):
     "A condition on rows: the value of an expression compared with another"
     op: Literal["equals", "not_equals", "greater_than", "less_than", "greater_or_equal", "less_or_equal"]
     expression: str
-    value: Any
+    value: str | float | int | bool
 
 class MemberFilter(ClosedModel):
     "A condition on rows: the value of an expression is among others, or not"
     op: Literal["in", "not_in"]
     expression: str
-    values: list[Any]
+    values: list[str | float | bool]
 
 class StateFilter(ClosedModel):
     "A condition on rows: an expression has a value, or is true, or not"
@@ -357,34 +346,34 @@ class LocalSource(ClosedModel):
     "A file beside the spec"
     type: Literal["local"]
     file_path: str
-    filters: list[Filter] | None = None
+    filters: list[Filter] = []
 
 class FolderSource(ClosedModel):
     "A folder, one row a file"
     type: Literal["folder"]
     directory_path: str
     extension: str | None = None
-    filters: list[Filter] | None = None
+    filters: list[Filter] = []
 
 class UrlSource(ClosedModel):
     "A file on the web"
     type: Literal["url"]
     url: str
-    filters: list[Filter] | None = None
+    filters: list[Filter] = []
 
 class HubSource(ClosedModel):
     "A dataset of the Hugging Face Hub"
     type: Literal["huggingface"]
     path: str
     split: str
-    load_dataset_kwargs: dict[str, Any] | None = None
-    filters: list[Filter] | None = None
+    load_dataset_kwargs: dict[str, Any] = {}
+    filters: list[Filter] = []
 
-# %% ../nbs/30_dataset.ipynb #c80534c1
+# %% ../nbs/30_dataset.ipynb #6e32bf18
 class ServiceSource(ClosedModel):
     "What the sources of traces have in common: a time span and a limit"
-    from_time: Any = None
-    to_time: Any = None
+    from_time: datetime | None = None
+    to_time: datetime | None = None
     limit: int | None = None
 
 class LangsmithSource(ServiceSource):
@@ -394,17 +383,17 @@ class LangsmithSource(ServiceSource):
     dataset: str | None = None
     api_key: str | None = None
     api_url: str | None = None
-    tags: Any = None
+    tags: list[str] | None = None
     filter: str | None = None
 
 class PhoenixSource(ServiceSource):
     "Traces of Phoenix"
     type: Literal["phoenix"]
     project: str
-    trace_id: Any = None
-    session_id: Any = None
-    tags: Any = None
-    metadata: Any = None
+    trace_id: str | list[str] | None = None
+    session_id: str | list[str] | None = None
+    tags: list[str] | None = None
+    metadata: dict[str, str] | None = None
     api_key: str | None = None
     base_url: str | None = None
 
@@ -412,7 +401,7 @@ class ClaudeCodeSource(ServiceSource):
     "Sessions of Claude Code"
     type: Literal["claude_code"]
     path: str | None = None
-    session_id: Any = None
+    session_id: str | None = None
 
 class InspectSource(ClosedModel):
     "Logs of inspect_ai"
@@ -420,72 +409,112 @@ class InspectSource(ClosedModel):
     path: str
     limit: int | None = None
 
-Source = Annotated[LocalSource | FolderSource | UrlSource | HubSource | LangsmithSource | PhoenixSource | ClaudeCodeSource | InspectSource, Field(discriminator="type")]
+Source = Annotated[
+    LocalSource | FolderSource | UrlSource | HubSource | LangsmithSource | PhoenixSource | ClaudeCodeSource | InspectSource,
+    Field(discriminator="type"),
+]
 
-# %% ../nbs/30_dataset.ipynb #2f1547c9
+# %% ../nbs/30_dataset.ipynb #7d490c43
+def sound_key(key: str) -> str:
+    "The key itself; raises ValueError if the platform refuses it"
+    if re.fullmatch(r"[a-zA-Z0-9_-]{1,250}", key): return key
+    raise ValueError(f"a key is made of 1 to 250 letters, digits, - and _, got {key!r:.60} -> write {dataset_key(key):.60}")
+
+def sound_name(name: str) -> str:
+    "The name itself; raises ValueError if it is empty"
+    if name: return name
+    raise ValueError("is empty -> write a name")
+
+Key = Annotated[str, AfterValidator(sound_key)]
+Name = Annotated[str, AfterValidator(sound_name)]
+
+class DebugOptions(ClosedModel):
+    "What a generator writes down of its work"
+    enabled: bool
+    include_io: bool
+
+# %% ../nbs/30_dataset.ipynb #84610d8a
 class Generator(ClosedModel):
     "A generator that makes the rows"
     dataset_generator_key: str
-    dataset_generator_config: dict[str, Any] | None = None
-    num_samples: int | None = None
+    dataset_generator_config: dict[str, Any]
+    num_samples: Annotated[int, Field(ge=1)]
+    debug: DebugOptions | None = None
 
 class DatasetSpec(ClosedModel):
     "A dataset spec"
-    key: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_\-]{1,250}\z")]
-    display_name: Annotated[str, Field(min_length=1)]
+    key: Key
+    display_name: Name
     description: str | None = None
     long_description: str | None = None
     source: Source | None = None
     generator_specification: Generator | None = None
-    tags: list[str] | None = None
+    tags: list[str] = []
 
     @model_validator(mode="after")
     def _has_rows(self) -> DatasetSpec:
         if self.source is None and self.generator_specification is None:
-            raise ValueError("has neither source nor generator_specification")
+            raise ValueError(
+                "has neither source nor generator_specification -> say where its rows are: source: {type: local, file_path: ...}"
+            )
         return self
 
-def spec_findings(path: Path) -> Iterator[Finding]:
+# %% ../nbs/30_dataset.ipynb #922533a3
+def data_path(doc: Doc, at: At = ()) -> Path | None:
+    "The file or folder that the dataset spec at a path names; None if its rows are not on this machine"
+    source = doc.get((*at, "source"))
+    name = (
+        {"local": "file_path", "folder": "directory_path"}.get(str(source.get("type"))) if isinstance(source, dict) else None
+    )
+    given = source.get(name) if name else None
+    return doc.place((*at, "source", name)).file.parent/given if isinstance(given, str) and name else None
+
+def source_findings(doc: Doc, at: At = (), columns: Collection[str] = (), strict: bool = True) -> Iterator[Finding]:
+    "What is wrong with the rows that the dataset spec at a path names; `columns` are those that hold traces"
+    path = data_path(doc, at)
+    if path is None: return
+    local, given = doc.get((*at, "source", "type")) == "local", path.name
+    where, hint = (
+        (*at, "source", "file_path" if local else "directory_path"),
+        "paths are relative to the file that holds them",
+    )
+    try: there = path.is_file() if local else path.is_dir()
+    except (OSError, ValueError): there = False
+    if local and path.suffix.lower() not in (".jsonl", ".csv"):
+        yield doc.finding(where, f"{given} must end in .jsonl or .csv", "the platform loads nothing else")
+    elif not there: yield doc.finding(where, f"no such {'file' if local else 'folder'}: {given}", hint)
+    elif path.suffix.lower() == ".csv": yield from csv_findings(path)
+    elif local:
+        wanted: list[str | None] = [*columns]
+        for column in wanted or [None]: yield from jsonl_findings(path, column, strict)
+
+# %% ../nbs/30_dataset.ipynb #328bbdbf
+def spec_findings(doc: Doc) -> Iterator[Finding]:
     "What is wrong with a dataset spec, and with the rows it names"
-    try: data = load_yaml(path)
-    except InputError as e:
-        yield Finding(str(path), None, str(e).removeprefix(f"{path}: "), "mend the YAML")
-        return
-    try: checked = DatasetSpec(**data)
-    except (ValidationError, TypeError) as e:
-        yield from (
-            Finding(str(path), None, what)
-            for what in (explain(e, 20) if isinstance(e, ValidationError) else str(e)).splitlines()
-        )
-        return
-    if any("((TODO))" in text for text in _texts(data)): yield Finding(str(path), None, "holds a ((TODO))", "fill it in")
-    if isinstance(checked.source, LocalSource): yield from _local_findings(path, checked.source.file_path)
-    if isinstance(checked.source, FolderSource) and not (path.parent / checked.source.directory_path).is_dir():
-        yield Finding(str(path), None, f"source.directory_path: no such folder {checked.source.directory_path}")
+    yield from doc.problems
+    found = model_findings(doc, DatasetSpec)
+    yield from found
+    if not found and not doc.broken:
+        yield from source_findings(doc, (), {"trace"} & set(first_columns(data_path(doc)) or ()))
 
-def _texts(data: Any) -> Iterator[str]:
-    if isinstance(data, str):
-        yield data
-    elif isinstance(data, dict | list):
-        yield from (t for v in (data.values() if isinstance(data, dict) else data) for t in _texts(v))
+def first_columns(path: Path | None) -> list[str] | None:
+    "The columns of the first row of a dataset file; None if they cannot be told"
+    try:
+        if path is None or not path.is_file(): return None
+        if path.suffix.lower() == ".csv": return _table(path)[0]
+        if path.suffix.lower() != ".jsonl": return None
+        with open(path, "rb") as f: first = next((text for text in f if text.strip()), b"")
+        row = msgspec.json.decode(first.removeprefix(b"\xef\xbb\xbf"))
+    except (OSError, ValueError, csv.Error, msgspec.DecodeError, RecursionError): return None
+    return list(row) if isinstance(row, dict) else None
 
-def _local_findings(path: Path, file_path: str) -> Iterator[Finding]:
-    rows = path.parent/file_path
-    if rows.suffix.lower() not in (".jsonl", ".csv"):
-        yield Finding(
-            str(path), None, f"source.file_path: {file_path} must end in .jsonl or .csv", "the platform loads nothing else"
-        )
-    elif not rows.is_file():
-        yield Finding(str(path), None, f"source.file_path: no such file {file_path}", "paths are relative to the spec")
-    elif rows.suffix.lower() == ".jsonl": yield from jsonl_findings(rows)
-
-# %% ../nbs/30_dataset.ipynb #8f3e3db8
+# %% ../nbs/30_dataset.ipynb #6c2810d1
 def validate(path: str | Path) -> Iterator[Finding]:
     "Everything that is wrong with a dataset (.jsonl) or its spec (.yaml), the rows behind the spec included"
     path = Path(path)
     if not path.is_file(): yield Finding(str(path), None, "no such file")
     elif path.suffix.lower() == ".jsonl": yield from jsonl_findings(path)
-    elif path.suffix.lower() in (".yaml", ".yml"): yield from spec_findings(path)
+    elif path.suffix.lower() in (".yaml", ".yml"): yield from spec_findings(read_yaml(path))
     else:
         yield Finding(
             str(path),

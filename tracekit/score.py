@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['recorded_calls', 'plain_items', 'arguments_of', 'result_text', 'Scores', 'TraceScorer', 'compute_scores', 'trace_of',
-           'SolverTrace', 'said_text', 'last_text', 'function_call_coverage', 'disallowed_function_calls',
+__all__ = ['recorded_calls', 'Item', 'items_of', 'arguments_of', 'result_text', 'Scores', 'TraceScorer', 'compute_scores',
+           'trace_of', 'SolverTrace', 'said_text', 'last_text', 'function_call_coverage', 'disallowed_function_calls',
            'function_call_output_contains', 'function_call_output_not_contains', 'compiled', 'string_equals',
            'string_equals_mcqa', 'choices_of']
 
-# %% ../nbs/50_score.ipynb #68d1a020
+# %% ../nbs/50_score.ipynb #557b6e57
 import ast
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -23,32 +22,56 @@ from typing import Any
 # %% ../nbs/50_score.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/50_score.ipynb #f2c1ac59
+# %% ../nbs/50_score.ipynb #a6553431
 from .source import InputError
-from .trace import Trace
+from .trace import Trace, twin
 
-# %% ../nbs/50_score.ipynb #9d6c49f4
+# %% ../nbs/50_score.ipynb #9250455f
 def recorded_calls(trace: Any) -> list[dict[str, Any]]:
     "Every call of a trace (a Trace, a plain dict, or any object with .items), with its result: name, args, created_by, output, failed, item"
-    results: dict[Any, dict[str, Any]] = {}
+    return _paired(items_of(trace))
+
+def _paired(items: Sequence[Any]) -> list[dict[str, Any]]:
+    "The calls among items, each with its result"
+    results: dict[str, Any] = {}
     calls: list[dict[str, Any]] = []
-    for n, item in enumerate(plain_items(trace)):
-        kind = item.get("type")
-        if kind == "function_call":
-            calls.append({"name": item.get("name"), "args": arguments_of(item.get("arguments")), "created_by": item.get("created_by"),
-                          "output": None, "failed": False, "item": n, "id": item.get("call_id")})
-        elif kind == "function_call_output": results[item.get("call_id")] = item
-    for call in calls:
-        if (result := results.get(call.pop("id"))) is not None:
-            call["output"] = text = result_text(result.get("output"))
-            call["failed"] = getattr(status := result.get("status"), "value", status) == "incomplete" or text.startswith("Error")
+    ids: list[str] = []
+    for n, item in enumerate(items):
+        if item.type == "function_call":
+            calls.append({"name": item.name, "args": arguments_of(item.arguments), "created_by": getattr(item, "created_by", None),
+                          "output": None, "failed": False, "item": n})
+            ids.append(str(item.call_id))
+        elif item.type == "function_call_output": results[str(item.call_id)] = item
+    for call, id in zip(calls, ids):
+        if (result := results.get(id)) is not None:
+            call["output"] = text = result_text(result.output)
+            call["failed"] = getattr(status := result.status, "value", status) == "incomplete" or text.startswith("Error")
     return calls
 
-def plain_items(trace: Any) -> list[dict[str, Any]]:
-    "The items of a trace as dicts, whatever class it has; none if it is no trace"
-    items = trace.get("items") if isinstance(trace, dict) else getattr(trace, "items", None)
+class Item(msgspec.Struct):
+    "What a scorer needs of an item of a trace that is not in the full form"
+    type: Any = None
+    call_id: Any = None
+    name: Any = None
+    arguments: Any = None
+    output: Any = None
+    status: Any = None
+    created_by: Any = None
+    role: Any = None
+    content: Any = None
+
+_TWIN = twin(Trace)
+_READABLE = (_TWIN, Trace)
+
+def items_of(trace: Any) -> list[Any]:
+    "The items of a trace as objects with fields, whether it is a Trace, its twin or plain data; none if it is no trace"
+    if isinstance(trace, _READABLE): return trace.items  # type: ignore[no-any-return]
+    if not isinstance(trace, Mapping): items = getattr(trace, "items", None)
+    else:
+        try: return msgspec.convert(trace, _TWIN).items  # type: ignore[no-any-return]
+        except (msgspec.ValidationError, UnicodeError, RecursionError): items = trace.get("items")
     if not isinstance(items, list): return []
-    return [i if isinstance(i, dict) else {**getattr(i, "__dict__", {}), **(getattr(i, "model_extra", None) or {})} for i in items]
+    return [Item(**{n: i[n] for n in Item.__struct_fields__ if n in i}) if isinstance(i, Mapping) else i for i in items if hasattr(i, "type") or isinstance(i, Mapping)]
 
 def arguments_of(text: Any) -> Any:
     "The arguments of a call as data; {} if there are none, and the text itself if it is no JSON"
@@ -59,10 +82,10 @@ def arguments_of(text: Any) -> Any:
 def result_text(output: Any) -> str:
     "What a tool returned, as text; parts without text are left out"
     if isinstance(output, str): return output
-    texts = (p.get("text") if isinstance(p, dict) else getattr(p, "text", None) for p in output or ())
+    texts = (p.get("text") if isinstance(p, dict) else getattr(p, "text", None) for p in (output if isinstance(output, list) else ()))
     return "\n".join(t for t in texts if isinstance(t, str))
 
-# %% ../nbs/50_score.ipynb #c4a221e0
+# %% ../nbs/50_score.ipynb #4cf0f198
 class Scores(dict[str, Any]):
     "The scores of one sample by name; `metadata` holds what explains them"
     def __init__(self, scores: Mapping[str, Any], metadata: Mapping[str, Any] | None = None):
@@ -72,20 +95,20 @@ class Scores(dict[str, Any]):
 class _Evidence:
     "What the checks look at"
     def __init__(self, trace: Any, init_actions: Sequence[Mapping[str, Any]] | None = None):
-        self.trace = trace
+        self.trace, self.items = trace, items_of(trace)
         self.calls = self.extract_calls()
         self.status_bar = self.find_last_status_bar()
         self.broken = {name for a in _mappings(init_actions) if isinstance(name := a.get("func_name"), str)}
-        self.unsupported: Counter[str] = Counter()   # assertions that no method checks
+        self.unsupported: dict[str, int] = {}   # assertions that no method checks, and how often they were asked for
 
     def extract_calls(self) -> list[dict[str, Any]]:
         "The calls of the trace with their results; see recorded_calls"
-        return recorded_calls(self.trace)
+        return _paired(self.items)
 
     def find_last_status_bar(self) -> str | None:
         "The last line of a tool output that shows the phone's status bar, or None"
-        for item in reversed(plain_items(self.trace)):
-            if item.get("type") == "function_call_output" and "Status Bar" in (text := result_text(item.get("output"))):
+        for item in reversed(self.items):
+            if item.type == "function_call_output" and "Status Bar" in (text := result_text(item.output)):
                 return next(line.strip() for line in text.split("\n") if "Status Bar" in line)
         return None
 
@@ -95,9 +118,9 @@ class _Evidence:
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:
     "The mappings of a list; nothing if it is no list"
-    return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list | tuple) else []
+    return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
-# %% ../nbs/50_score.ipynb #746d1b08
+# %% ../nbs/50_score.ipynb #434cb387
 class _Checks(_Evidence):
     def check_actions(self, expected: Sequence[Mapping[str, Any]] | None) -> list[bool]:
         "For each expected action, whether its requestor called that tool"
@@ -112,10 +135,11 @@ class _Checks(_Evidence):
         name = str(assertion.get("func_name"))
         handler = getattr(self, name, None) if name.startswith("assert_") else None
         if not callable(handler):
-            self.unsupported[name] += 1
+            self.unsupported[name] = self.unsupported.get(name, 0) + 1
             return False
         arguments, wanted = assertion.get("arguments"), assertion.get("assert_value")
-        return bool(handler(arguments if isinstance(arguments, Mapping) else {})) == (True if wanted is None else wanted)
+        met: Any = handler(arguments if isinstance(arguments, dict) else {})
+        return bool(met == (True if wanted is None else wanted))
 
 # %% ../nbs/50_score.ipynb #35e2e40d
 class _Phone(_Checks):
@@ -153,7 +177,7 @@ class _Account(_Phone):
         return any(c["name"] == "refuel_data" and isinstance(c["args"], dict) and wanted.items() <= {**dict.fromkeys(wanted), **c["args"]}.items()
                    for c in self.calls)
 
-# %% ../nbs/50_score.ipynb #267e07c8
+# %% ../nbs/50_score.ipynb #e3d4d063
 class TraceScorer(_Account):
     "Scores one trace by the rules of its sample; `init_actions` are the set-up calls of its initial state"
     def score(self, criteria: Mapping[str, Any] | None) -> Scores:
@@ -171,27 +195,41 @@ def compute_scores(sample: Mapping[str, Any], solver_output: Any) -> Scores:
     "The scores of one sample: what a task's python scorer is asked for"
     state = sample.get("initial_state")
     broken = state.get("initialization_actions") if isinstance(state, Mapping) else None
-    return TraceScorer(trace_of(solver_output), broken).score(sample.get("evaluation_criteria"))
+    scores = TraceScorer(trace_of(solver_output), broken).score(criteria := sample.get("evaluation_criteria"))
+    if not criteria: scores.metadata["note"] = "no evaluation_criteria, so nothing was checked"
+    return scores
 
 def trace_of(solver_output: Any) -> Any:
-    "The trace that a scorer is given: as plain data, if it can be had without building models, else as it is"
-    return getattr(solver_output, "plain", None) or getattr(solver_output, "trace", None)
+    "The trace that a scorer is given, in its quickest form: the twin, if there is one, else the models; a bare trace is taken too"
+    if isinstance(solver_output, Trace | Mapping): return solver_output
+    return getattr(solver_output, "sound", None) or getattr(solver_output, "trace", None)
 
-# %% ../nbs/50_score.ipynb #263f0551
+# %% ../nbs/50_score.ipynb #17a7b474
+_DECODER = msgspec.json.Decoder(_TWIN)
+
 class SolverTrace:
-    "What a solver made of a sample: the trace, as models (`trace`) and as plain data (`plain`)"
+    "What a solver made of a sample: the trace, as models (`trace`), as plain data (`plain`), or as its twin, for speed (`sound`)"
     def __init__(self, trace: Any, raw_outputs: Iterable[Any] = (), direct_ios: Iterable[Any] = ()):
         self._given, self.raw_outputs, self.direct_ios = trace, list(raw_outputs), list(direct_ios)
 
     @cached_property
     def trace(self) -> Trace:
         "The trace as models; raises SchemaError if it is not sound"
-        return Trace.model_validate(self._given) if isinstance(self._given, Mapping) else self._given
+        return self._given if isinstance(self._given, Trace) else Trace.model_validate(self.plain)
 
     @cached_property
     def plain(self) -> dict[str, Any]:
         "The trace as plain data"
-        return dict(self._given) if isinstance(self._given, Mapping) else self._given.model_dump(mode="json")
+        if isinstance(self._given, Trace): return self._given.model_dump(mode="json")
+        return dict(self._given) if isinstance(self._given, Mapping) else msgspec.json.decode(self._given)
+
+    @cached_property
+    def sound(self) -> Any:
+        "The msgspec twin of the trace, or None if it is not in the canonical full form"
+        try:
+            if isinstance(self._given, dict): return msgspec.convert(self._given, _TWIN)
+            return None if isinstance(self._given, Trace) else _DECODER.decode(self._given)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError): return None
 
     @property
     def items(self) -> list[Any]: return self.trace.items

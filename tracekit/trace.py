@@ -714,7 +714,7 @@ def stamp(value: Any) -> str | None:
     try: return _TIME.dump_python(_TIME.validate_python(value), mode="json")
     except ValidationError: return None
 
-# %% ../nbs/01_trace.ipynb #808c04e8
+# %% ../nbs/01_trace.ipynb #1c3f8c59
 @cache
 def twin(model: Any) -> Any:
     "The msgspec type that accepts what the pydantic type `model` accepts, strictly: nothing coerced, `type` and `role` spelled out"
@@ -727,16 +727,20 @@ def twin(model: Any) -> Any:
     if isinstance(model, type) and issubclass(model, BaseModel): return _twin_model(model)
     return model
 
+_KEPT = ("function_call", "function_call_output")
+
 def _twin_model(model: type[BaseModel]) -> Any:
     "A msgspec Struct with the fields of a pydantic model, tagged by its `type`; in the full form every field is there"
     hints = get_type_hints(model, include_extras=True)
     tag = get_args(hints["type"])[0] if "type" in hints else None
-    fields = [(name, twin(hints[name])) for name in model.model_fields if name != "type"]
+    fields: list[Any] = [(name, twin(hints[name])) for name in model.model_fields if name != "type"]
+    if "call_id" in hints and tag in _KEPT: fields.append(("created_by", Any, None))   # beyond the schema, but scorers read it
     return msgspec.defstruct(
         model.__name__,
         fields,
         tag_field="type" if tag else None,
         tag=tag,
+        namespace={"type": tag} if tag else None,
         forbid_unknown_fields=model.model_config.get("extra") == "forbid",
         gc=False,
     )

@@ -27,7 +27,7 @@ class Failure:
     cause: str
     def __str__(self) -> str: return self.cause
 
-# %% ../nbs/41_worker.ipynb #1cd6ee55
+# %% ../nbs/41_worker.ipynb #e79a05fa
 def guarded(function: Callable[[Any], Any], item: Any) -> Any:
     "What `function` returns for `item`; a Failure if it raises"
     try:
@@ -39,8 +39,8 @@ def told(error: BaseException) -> str:
     import tracekit
     ours = os.path.dirname(tracekit.__file__), os.path.dirname(os.__file__)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
-    name = "the code called exit" if isinstance(error, SystemExit) else type(error).__name__
-    return f"{name}: {error}"[:1000] + (f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else "")
+    what = "the code called exit" + f" ({error})"*bool(str(error)) if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+    return what[:1000] + (f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else "")
 
 # %% ../nbs/41_worker.ipynb #e72aaa61
 GROUP = 32   # items that travel together
@@ -58,7 +58,7 @@ def _quiet() -> None:
     os.dup2(2, 1)
     sys.stdout = sys.stderr = open(2, "w", closefd=False, buffering=1, errors="backslashreplace")
 
-# %% ../nbs/41_worker.ipynb #30d81124
+# %% ../nbs/41_worker.ipynb #ecd195a3
 class _Pool:
     "Worker processes, and what is on its way through them"
     def __init__(self, function: Callable[[Any], Any], workers: int, limit: float):
@@ -86,7 +86,7 @@ class _Pool:
 def _lost(error: Exception, limit: float) -> Failure:
     "Why an item that was sent alone has no result"
     from pebble import ProcessExpired
-    if isinstance(error, TimeoutError): return Failure("timeout", f"took longer than {limit:g} seconds")
+    if isinstance(error, TimeoutError): return Failure("timeout", f"took longer than {limit:g} s")
     if isinstance(error, ProcessExpired): return Failure("crash", f"its process died with exit code {error.exitcode}")
     return Failure("error", f"the result cannot be sent back: {type(error).__name__}: {error}")
 

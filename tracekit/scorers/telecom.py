@@ -24,8 +24,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-# %% ../../nbs/scorers/55_telecom.ipynb #e103530e
-from ..score import plain_items, recorded_calls, trace_of
+# %% ../../nbs/scorers/55_telecom.ipynb #17c22937
+from ..score import items_of, recorded_calls, trace_of
 from ..source import TracekitError
 
 # %% ../../nbs/scorers/55_telecom.ipynb #75082d1f
@@ -553,7 +553,7 @@ def replay(initial_state: Any, calls: Iterable[Mapping[str, Any]], solo: bool = 
     world.play(calls, solo)
     return world, skipped
 
-# %% ../../nbs/scorers/55_telecom.ipynb #bb7ca5fb
+# %% ../../nbs/scorers/55_telecom.ipynb #29c46629
 def field(item: Any, name: str) -> Any:
     "A field of an item, whether it is a model or plain data"
     return item.get(name) if isinstance(item, dict) else getattr(item, name, None)
@@ -561,7 +561,7 @@ def field(item: Any, name: str) -> Any:
 def is_solo(sample: Mapping[str, Any], trace: Any) -> bool:
     "Whether the assistant had the phone too"
     if isinstance(sample.get("solo"), bool): return bool(sample["solo"])
-    return not any("user" in (field(item, "role"), field(item, "created_by")) for item in plain_items(trace))
+    return not any("user" in (field(item, "role"), field(item, "created_by")) for item in items_of(trace))
 
 # %% ../../nbs/scorers/55_telecom.ipynb #64246de7
 _NOTHING = object()
@@ -599,7 +599,7 @@ def action_met(expected: Any, calls: Iterable[Mapping[str, Any]]) -> tuple[bool,
     if not isinstance(args, dict): names = list(wanted)
     return False, f"expected {_shown(name, wanted, names)}, recorded {_shown(name, args, names)}{more}"
 
-# %% ../../nbs/scorers/55_telecom.ipynb #7f3237d1
+# %% ../../nbs/scorers/55_telecom.ipynb #bd5e0ffb
 def _said(item: Any) -> str:
     "The text of a message, whether it is a model or plain data"
     content = field(item, "content")
@@ -611,12 +611,12 @@ def communicated(text: Any, trace: Any) -> tuple[bool, str]:
     "Whether an assistant's message says `text`: in any case, and without the commas of the message; and why"
     if not isinstance(text, str): return False, f"this is no text to look for: {brief(text)}"
     wanted = text.lower()
-    for item in plain_items(trace):
+    for item in items_of(trace):
         if field(item, "type") != "message" or field(item, "role") != "assistant": continue
         if wanted in _said(item).lower().replace(",", ""): return True, "said"
     return False, f"no message of the assistant says {brief(text)}"
 
-# %% ../../nbs/scorers/55_telecom.ipynb #c6fddd9c
+# %% ../../nbs/scorers/55_telecom.ipynb #e4b395fe
 def verdict(name: Any, met: bool | None, why: str) -> dict[str, Any]:
     "One check: met, not met, or unknown (None)"
     return {"name": plain_name(name), "met": met, "why": why}
@@ -628,6 +628,8 @@ def check_assertion(world: World, assertion: Any) -> dict[str, Any]:
     if entry is None: return verdict(name if given else assertion, False, "unsupported: no such assertion is known")
     try: met, why = world.do(entry, mapping(given.get("arguments")))
     except Refused as e: return verdict(name, False, f"this cannot be checked: {e}")
+    asked = mapping(given.get("arguments")).get("expected_status")
+    if not met and asked is not None and asked is not True and asked != "connected": why = f"{why}, expected was {brief(asked)}"
     if wanted is None or wanted is True: return verdict(name, met, why)
     return verdict(name, met == wanted, f"{why} (assert_value is {brief(wanted)})")
 
