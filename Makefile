@@ -23,6 +23,7 @@ docs: .venv/ready-dev
 
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/convert.py
+	$(BIN)/python benchmarks/score.py
 
 export: .venv/ready-dev
 	$(BIN)/nbdev_export

@@ -542,7 +542,7 @@ def test_a_run_that_ended_early_gets_nothing_and_is_not_checked(ended):
 
 
 def test_the_database_of_another_domain_is_unknown():
-    assert judged({"actions": [], "reward_basis": ["DB"]}, domain="retail") == (None, "DB: db: this scorer has no database of 'retail'")
+    assert judged({"actions": [], "reward_basis": ["DB"]}, domain="retail") == (None, "DB: this scorer has no database of 'retail'")
     assert judged({"actions": [], "reward_basis": ["DB"]}, domain="telecom-workflow") == (1.0, None)
 
 

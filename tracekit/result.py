@@ -211,7 +211,7 @@ class Result:
     def __repr__(self) -> str: return "\n".join([text_table(HEAD, self._cells()), "", *self._told()])
     def _repr_markdown_(self) -> str: return "\n\n".join([markdown_table(HEAD, self._cells()), *map(_escaped, self._told())])
 
-# %% ../nbs/43_result.ipynb #df7bfeee
+# %% ../nbs/43_result.ipynb #58fd39ce
 def load_result(path: str | Path) -> Result:
     "A result from its saved rows, with the means of their scores; raises InputError, which names the line"
     tasks: dict[str, Rows] = {}
@@ -233,7 +233,7 @@ def means(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
     several = None not in groups and len(set(groups)) < len(groups)
     return [
         mean_figure(name, [r[name] for r in there], [r["task_id"] for r in there] if several else None)
-        for name in numbers(taking) if (there := [r for r in taking if r.get(name) is not None])
+        for name in sorted(numbers(taking), key="official_reward".__eq__) if (there := [r for r in taking if r.get(name) is not None])
     ]
 
 # %% ../nbs/43_result.ipynb #869e50fa

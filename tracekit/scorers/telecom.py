@@ -694,7 +694,7 @@ def check_component(run: Run, name: str) -> Checks:
     "The checks of one component of the reward"
     return COMPONENTS[name](run) if name in COMPONENTS else [verdict(name, None, "no such component of a reward is known")]
 
-# %% ../../nbs/scorers/55_telecom.ipynb #300cf322
+# %% ../../nbs/scorers/55_telecom.ipynb #e99dddb6
 def value_of(checks: Checks) -> float | None:
     "1.0 if all checks are met, 0.0 if one is not, None if that is unknown"
     met = [check["met"] for check in checks]
@@ -703,9 +703,11 @@ def value_of(checks: Checks) -> float | None:
 def reason_of(checks: Mapping[str, Checks]) -> str | None:
     "What keeps the reward from being 1: of each component the first check that is not met"
     found = [(name, [check for check in listed if not check["met"]]) for name, listed in checks.items()]
-    lines = [f"{name}: {unmet[0]['name']}: {unmet[0]['why']}" + f" (and {len(unmet) - 1} more)" * (len(unmet) > 1)
+    lines = [f"{name}: {_named(name, unmet[0]['name'])}{unmet[0]['why']}" + f" (and {len(unmet) - 1} more)" * (len(unmet) > 1)
              for name, unmet in found if unmet]
     return "\n".join(lines) or None
+
+def _named(component: str, check: str) -> str: return "" if check.upper() == component else f"{check.rstrip('.')}: "
 
 # %% ../../nbs/scorers/55_telecom.ipynb #8785586e
 NORMAL_ENDS = (None, "user_stop", "agent_stop")
@@ -727,7 +729,7 @@ def compute_scores(sample: Any, solver_output: Any) -> dict[str, Any]:
     reward = 0.0 if 0.0 in values else None if None in values else 1.0
     return _scored(sample, reward, checks, unsupported, reason_of({name: checks[name] for name in names}))
 
-# %% ../../nbs/scorers/55_telecom.ipynb #283ae984
+# %% ../../nbs/scorers/55_telecom.ipynb #5cdec0d2
 def _scored(sample: Mapping[str, Any], reward: float | None, checks: Mapping[str, Checks],
             unsupported: Iterable[str] = (), why: str | None = None) -> dict[str, Any]:
     "The result of a sample"
@@ -736,8 +738,9 @@ def _scored(sample: Mapping[str, Any], reward: float | None, checks: Mapping[str
     checks = {name: listed for name, listed in checks.items() if name in COMPONENTS}
     scores |= {name.lower(): value_of(listed) for name, listed in checks.items()}
     if "ACTION" in checks: scores["action_coverage"] = sum(v["met"] for v in actions) / len(actions) if actions else 1.0
-    others = {name.lower(): listed for name, listed in checks.items() if name not in ("ENV_ASSERTION", "ACTION")}
+    others = {f"{name.lower()}_checks": listed for name, listed in checks.items() if name not in ("ENV_ASSERTION", "ACTION")}
     unknown = [check["name"] for check in env if check["name"] not in ASSERTIONS]
     return {"scores": scores, "metadata": {
         "env": env, "actions": actions, **others, "official_reward": official if isinstance(official, int | float) else None,
-        "unsupported": list(dict.fromkeys([*unsupported, *unknown])), "reason": why}}
+        "unsupported": list(dict.fromkeys([*unsupported, *unknown])), "reason": why,
+        **({} if sample.get("evaluation_criteria") else {"note": "no evaluation_criteria, so nothing was checked"})}}
