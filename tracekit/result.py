@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['ORIGIN', 'SHOWN', 'HEAD', 'look', 'Rows', 'shown', 'text_table', 'markdown_table', 'Figure', 'mean_figure',
-           'TaskResult', 'numbers', 'counted', 'Result', 'load_result', 'means', 'Comparison', 'compare']
+__all__ = ['ORIGIN', 'SHOWN', 'HEAD', 'look', 'Rows', 'shown', 'one_line', 'text_table', 'markdown_table', 'Figure',
+           'mean_figure', 'TaskResult', 'numbers', 'counted', 'Result', 'load_result', 'means', 'Comparison', 'compare']
 
-# %% ../nbs/43_result.ipynb #44958d52
+# %% ../nbs/43_result.ipynb #ebed507e
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ from typing import Any
 # %% ../nbs/43_result.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/43_result.ipynb #30f68157
+# %% ../nbs/43_result.ipynb #0c19c87b
 from .dataset import atomic
-from .metrics import mean, mean_interval, paired_difference
+from .metrics import is_number, mean, mean_interval, paired_difference
 from .source import InputError
 
-# %% ../nbs/43_result.ipynb #dec197ae
-ORIGIN = ("task", "id", "row", "task_id", "trial", "simulation_id", "stage", "error", "excluded")   # what is no score
+# %% ../nbs/43_result.ipynb #0542010e
+ORIGIN = ("task", "id", "row", "sample_id", "task_id", "trial", "simulation_id", "stage", "error", "excluded")   # what is no score
 
 def look(row: Mapping[str, Any], path: str) -> Any:
     "The value at a path of names and numbers, such as score or env.0.why; None if there is none"
@@ -33,7 +34,7 @@ def look(row: Mapping[str, Any], path: str) -> Any:
     value: Any = row
     for step in path.split("."):
         if isinstance(value, Mapping): value = value.get(step)
-        elif isinstance(value, list) and step.lstrip("-").isdigit() and -len(value) <= int(step) < len(value): value = value[int(step)]
+        elif isinstance(value, list) and re.fullmatch(r"-?[0-9]{1,9}", step) and -len(value) <= int(step) < len(value): value = value[int(step)]
         else: return None
     return value
 
@@ -71,7 +72,7 @@ class Rows(list[dict[str, Any]]):
     def __repr__(self) -> str: return text_table(*_cells(self))
     def _repr_markdown_(self) -> str: return markdown_table(*_cells(self))
 
-# %% ../nbs/43_result.ipynb #45f8c6a4
+# %% ../nbs/43_result.ipynb #3f02bbba
 SHOWN = 30   # rows in a table
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
@@ -79,13 +80,19 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
     names = dict.fromkeys(name for row in rows for name, value in row.items() if value is not None and not isinstance(value, dict | list))
     body = [[shown(row.get(name)) for name in names] for row in rows[:SHOWN]]
     if len(rows) > SHOWN: body.append([f"... {len(rows) - SHOWN} more"] + [""]*(len(names) - 1))
-    return list(names), body
+    return list(map(shown, names)), body
 
 def shown(value: Any) -> str:
     "A value in a cell: numbers with four digits, long texts cut"
     if value is None: return ""
-    text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
+    text = f"{value:.4g}" if isinstance(value, float) else one_line(value)
     return text if len(text) <= 60 else text[:59] + "…"
+
+def one_line(value: Any) -> str:
+    "A value as one line that does nothing to a terminal: no line breaks, no control characters"
+    try: text = " ".join(str(value).split())
+    except ValueError: return "a number too long to print"
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
 
 def text_table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     "A table in plain text, its columns as wide as they need to be"
@@ -101,7 +108,7 @@ def _escaped(text: str) -> str:
     "Text that is neither markup nor formula nor the end of a cell"
     return "".join(f"&#{ord(c)};" if c in "&<>|*_`[]()$\\~^!#" else c for c in text)
 
-# %% ../nbs/43_result.ipynb #9831a941
+# %% ../nbs/43_result.ipynb #d0df794e
 @dataclass
 class Figure:
     "A metric: `value`, `low` and `high` (the 95 % interval of a mean, or None), `n` samples"
@@ -112,9 +119,9 @@ class Figure:
     n: int = 0
 
 def mean_figure(name: str, values: Sequence[float], groups: Sequence[Any] | None = None) -> Figure:
-    "The mean of the values with its interval; `groups` says which of them belong together (trials of one task)"
-    if not values: return Figure(name, None)
-    low, high = mean_interval(values, groups) or (None, None)
+    "The mean of the values with its interval; `groups` says which of them belong together (trials of one task). None if a value is out of range"
+    if not values or not all(map(is_number, values)): return Figure(name, None, n=len(values))
+    low, high = mean_interval(values, None if groups is None else list(map(str, groups))) or (None, None)
     return Figure(name, mean(values), low, high, len(values))
 
 @dataclass
@@ -129,7 +136,7 @@ class TaskResult:
     @property
     def failed(self) -> Counter[str]:
         "How many samples failed, by stage"
-        return Counter(r["stage"] for r in self.rows if r.get("stage"))
+        return Counter(str(r["stage"]) for r in self.rows if r.get("stage"))
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -142,7 +149,7 @@ class TaskResult:
         parts = [f"{len(self.rows)} sample{'s'*(len(self.rows) != 1)}", f"{failed.total()} failed"]
         if failed: parts[1] += f" ({', '.join(f'{s}: {n}' for s, n in sorted(failed.items()))}), left out of what they have no score for"
         if excluded: parts.append(f"{excluded} excluded by rules")
-        errors = Counter(r["error"] for r in self.rows if r.get("stage"))
+        errors = Counter(str(r.get("error")) for r in self.rows if r.get("stage"))
         return [", ".join(parts), *(f"{n} x {error}" for error, n in errors.most_common(3))]
 
 # %% ../nbs/43_result.ipynb #55419f40
@@ -158,7 +165,7 @@ def counted(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     "The rows that take part in metrics: not excluded. One that failed takes part with the scores it has"
     return [r for r in rows if not r.get("excluded")]
 
-# %% ../nbs/43_result.ipynb #8e3c2849
+# %% ../nbs/43_result.ipynb #8d3a5f51
 HEAD = ("task", "metric", "value", "95 % interval", "n")
 
 class Result:
@@ -198,7 +205,7 @@ class Result:
 
     def _cells(self) -> list[list[str]]:
         return [
-            [key if n == 0 else "", f.name, "–" if f.value is None else f"{f.value:.4f}",
+            [shown(key) if n == 0 else "", shown(f.name), "–" if f.value is None else f"{f.value:.4f}",
              "" if f.low is None else f"{f.low:.3f} to {f.high:.3f}", str(f.n)]
             for key, t in self.tasks.items() for n, f in enumerate(t.figures)
         ]
@@ -206,12 +213,13 @@ class Result:
     def _told(self) -> list[str]:
         "What stands below the table"
         lines = [f"{key}: {told}" for key, t in self.tasks.items() for told in ([f"could not be run: {t.problem}"] if t.problem else t.told())]
-        return lines + [f"{key}: {note}" for key, t in self.tasks.items() for note in t.notes] + self.notes
+        lines += [f"{key}: {note}" for key, t in self.tasks.items() for note in t.notes] + self.notes
+        return list(map(one_line, lines))
 
     def __repr__(self) -> str: return "\n".join([text_table(HEAD, self._cells()), "", *self._told()])
     def _repr_markdown_(self) -> str: return "\n\n".join([markdown_table(HEAD, self._cells()), *map(_escaped, self._told())])
 
-# %% ../nbs/43_result.ipynb #58fd39ce
+# %% ../nbs/43_result.ipynb #e13ab499
 def load_result(path: str | Path) -> Result:
     "A result from its saved rows, with the means of their scores; raises InputError, which names the line"
     tasks: dict[str, Rows] = {}
@@ -229,14 +237,14 @@ def _read(path: Path) -> bytes:
 def means(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
     "The mean of every score in the rows; several rows of one task_id count as one group for the interval"
     taking = counted(rows)
-    groups = [r.get("task_id") for r in taking]
+    groups = [None if r.get("task_id") is None else str(r["task_id"]) for r in taking]
     several = None not in groups and len(set(groups)) < len(groups)
     return [
         mean_figure(name, [r[name] for r in there], [r["task_id"] for r in there] if several else None)
         for name in sorted(numbers(taking), key="official_reward".__eq__) if (there := [r for r in taking if r.get(name) is not None])
     ]
 
-# %% ../nbs/43_result.ipynb #869e50fa
+# %% ../nbs/43_result.ipynb #b9018b07
 @dataclass
 class Comparison:
     "Two results sample by sample: a figure for each score (the mean of b minus a), and the rows that differ"
@@ -246,7 +254,7 @@ class Comparison:
     left: str = ""                   # the scores that only one of them has
 
     def _cells(self) -> list[list[str]]:
-        return [[f.name, "–" if f.value is None else f"{f.value:+.4f}", "" if f.low is None else f"{f.low:+.3f} to {f.high:+.3f}", str(f.n), _verdict(f)] for f in self.figures]
+        return [[shown(f.name), "–" if f.value is None else f"{f.value:+.4f}", "" if f.low is None else f"{f.low:+.3f} to {f.high:+.3f}", str(f.n), _verdict(f)] for f in self.figures]
 
     def _told(self) -> str:
         alone = f"; {self.only[0]} only in a, {self.only[1]} only in b" if any(self.only) else ""
@@ -261,26 +269,25 @@ def _verdict(figure: Figure) -> str:
     if figure.low is None or figure.high is None: return "too few samples"
     return "b is higher" if figure.low > 0 else "a is higher" if figure.high < 0 else "no clear difference"
 
-# %% ../nbs/43_result.ipynb #9bff4880
-def _pairs(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]], one_task: bool) -> Iterator[tuple[Any, Any]]:
-    "The rows of two results that are about the same sample; None for the one that is missing"
+# %% ../nbs/43_result.ipynb #6bd858bc
+def _pairs(a: Rows, b: Rows, one_task: bool) -> list[tuple[Any, Any]]:
+    "The rows of two results that are about the same sample; None for the one that is missing or has no score"
+    columns = ("id",) if {str(r.get("id")) for r in a} & {str(r.get("id")) for r in b} else ("task_id", "trial")
     found: dict[Any, list[Any]] = {}
     for side, rows in enumerate((a, b)):
         seen: Counter[Any] = Counter()
+        names = numbers(counted(rows))
         for row in rows:
-            name = (None if one_task else row.get("task"), str(row.get("id")))
-            found.setdefault((name, seen[name]), [None, None])[side] = row
+            name = (None if one_task else row.get("task"), *(str(row.get(c)) for c in columns))
+            scored = not row.get("excluded") and any(row.get(n) is not None for n in names)
+            found.setdefault((name, seen[name]), [None, None])[side] = row if scored else None
             seen[name] += 1
-    yield from map(tuple, found.values())   # type: ignore[arg-type]
+    return [(x, y) for x, y in found.values() if x or y]
 
-def _scored(rows: Rows) -> list[Mapping[str, Any]]:
-    "The rows that have a score"
-    names = numbers(rows)
-    return [r for r in counted(rows) if any(r.get(name) is not None for name in names)]
 
 def compare(a: Result, b: Result, score: str | None = None, against: str | None = None) -> Comparison:
     "`b` against `a`, sample by sample, in all scores that both have, or in `score` of a and `against` of b. Raises InputError if there is nothing to compare"
-    pairs = list(_pairs(_scored(a.rows), _scored(b.rows), len(a.tasks) == len(b.tasks) == 1))
+    pairs = _pairs(a.rows, b.rows, len(a.tasks) == len(b.tasks) == 1)
     both = [(x, y) for x, y in pairs if x and y]
     if score is not None: both = [({**x, score: x.get(score)}, {**y, score: y.get(against or score)}) for x, y in both]
     mine, theirs = numbers(x for x, _ in both), numbers(y for _, y in both)
@@ -291,8 +298,8 @@ def compare(a: Result, b: Result, score: str | None = None, against: str | None 
     for name in names:
         there = [(x, y) for x, y in both if x.get(name) is not None and y.get(name) is not None]
         tasks = [x.get("task_id") for x, _ in there]
-        before, after = [float(x[name]) for x, _ in there], [float(y[name]) for _, y in there]
-        figures.append(Figure(name, *paired_difference(before, after, None if None in tasks else tasks)))
+        before, after = [x[name] for x, _ in there], [y[name] for _, y in there]
+        figures.append(Figure(name, *paired_difference(before, after, None if None in tasks else list(map(str, tasks)))))
     for x, y in both:
         if changed := {n: (x.get(n), y.get(n)) for n in names if x.get(n) != y.get(n)}:
             differing.append({"task": x.get("task"), "id": x["id"], **{f"{n} {s}": v for n, two in changed.items() for s, v in zip("ab", two)}})

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Sample', 'SCORERS', 'IDS', 'NEEDS_MODEL', 'Stop', 'samples', 'opened', 'folder_rows', 'fill', 'passes', 'picked',
-           'Snippet', 'loaded', 'called', 'checked_scores', 'Plan', 'solved', 'postprocessed', 'score_sample',
+__all__ = ['Sample', 'SCORERS', 'IDS', 'NEEDS_MODEL', 'Stop', 'samples', 'opened', 'folder_rows', 'fill', 'fill_text', 'passes',
+           'picked', 'Snippet', 'loaded', 'called', 'checked_scores', 'Plan', 'solved', 'postprocessed', 'score_sample',
            'scored_rows', 'flat', 'Prepared', 'prepared', 'Options', 'carried_out', 'specifications', 'run', 'cores',
            'named_scorer', 'score']
 
-# %% ../nbs/51_run.ipynb #34d7eaa0
+# %% ../nbs/51_run.ipynb #d41cf1d5
 import asyncio
 import csv
 import hashlib
@@ -21,12 +21,14 @@ import json
 import math
 import os
 import random
+import re
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,18 +37,18 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-# %% ../nbs/51_run.ipynb #1930692b
-from .check import evaluation_findings
+# %% ../nbs/51_run.ipynb #0851c5a3
+from .check import evaluation_findings, form_findings
 from .dataset import Dataset
 from .metrics import MetricError, SampleScore, aggregate, metric_values, pass_hat
 from .project import Project, load_project
-from .result import Figure, Result, Rows, TaskResult, counted, mean_figure, means, numbers
+from .result import ORIGIN, Figure, Result, Rows, TaskResult, counted, mean_figure, means, numbers
 from .score import SolverTrace, function_call_coverage, string_equals, string_equals_mcqa
 from .source import InputError, Rejected, SchemaError, TracekitError
 from .trace import Trace
-from .worker import Failure, isolated, told
+from .worker import Failure, isolated, tidy, told
 
-# %% ../nbs/51_run.ipynb #d7b8cc17
+# %% ../nbs/51_run.ipynb #7e2913ae
 class Stop(TracekitError):
     "A sample cannot go on: `stage` says where, the message why"
     def __init__(self, stage: str, cause: str):
@@ -57,13 +59,22 @@ Sample = tuple[int, Any]   # the number of the row, from 1, and the row, its lin
 
 def samples(path: Path) -> Iterator[Sample]:
     "Every row of a .jsonl or .csv file, a folder of Parquet parts, or a folder of text files"
-    if path.is_file() and path.suffix.lower() == ".jsonl":
+    suffix = path.suffix.lower()
+    if path.is_file() and suffix == ".jsonl":
         with open(path, "rb", buffering=1 << 20) as f:
             yield from enumerate((line for line in f if not line.isspace()), 1)
-    elif path.is_file() and path.suffix.lower() == ".csv":
-        with open(path, newline="", encoding="utf-8-sig") as f:
-            yield from enumerate(({name: _cell(text) for name, text in row.items()} for row in csv.DictReader(f)), 1)
-    else: yield from enumerate(Dataset(path).plain(), 1)
+    elif path.is_file() and suffix == ".csv":
+        csv.field_size_limit(1 << 30)
+        try:
+            with open(path, newline="", encoding="utf-8-sig") as f:
+                yield from enumerate(({str(name): _cell(text) for name, text in row.items()} for row in csv.DictReader(f)), 1)
+        except (UnicodeDecodeError, csv.Error) as e: raise InputError(f"{path}: cannot be read as CSV in UTF-8: {e}") from None
+    elif path.is_dir() or suffix == ".parquet": yield from enumerate(_parquet(path), 1)
+    else: raise InputError(f"{path}: rows are read from .jsonl, .csv and .parquet files; convert a log first: tracekit convert {path}")
+
+def _parquet(path: Path) -> Iterator[Any]:
+    try: yield from Dataset(path).plain()
+    except (OSError, ValueError) as e: raise InputError(f"{path}: cannot be read as Parquet: {e}") from None   # pyarrow's errors are both
 
 def _cell(text: Any) -> Any:
     "A cell of a CSV file; an object or a list in JSON is read"
@@ -95,13 +106,19 @@ def folder_rows(path: Path, extension: str | None) -> Iterator[Sample]:
             yield n, {**row, **matter} if isinstance(matter, dict) else Stop("read", f"{file.name}: its front matter is no mapping")
         except (OSError, UnicodeDecodeError, YAMLError) as e: yield n, Stop("read", f"{file.name}: {e}")
 
-# %% ../nbs/51_run.ipynb #b4aba7dc
+# %% ../nbs/51_run.ipynb #3a74b95b
 @cache
 def _jinja() -> Any:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
     made = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
-    made.filters["fromjson"] = lambda text: msgspec.json.decode(str(text))
+    made.filters |= {
+        "fromjson": lambda text: msgspec.json.decode(str(text)),
+        "json_escape": lambda text: json.dumps(str(text), ensure_ascii=False)[1:-1],
+        "zip": zip,
+        "merge": lambda *given: {k: v for one in given for k, v in one.items()},
+        "regex_replace": lambda text, pattern, new: re.sub(pattern, new, text),
+    }
     made.policies["json.dumps_function"] = _as_json
     return made
 
@@ -114,13 +131,13 @@ def _as_json(value: Any, **options: Any) -> str:
 @cache
 def _template(text: str) -> Callable[[Mapping[str, Any]], Any]:
     "A template as a function of its context; raises InputError if it cannot be read"
-    from jinja2 import TemplateError, Undefined
+    from jinja2 import Undefined
     inner = text.strip()
     single = inner.startswith("{{") and inner.endswith("}}") and "{{" not in inner[2:-2] and "}}" not in inner[2:-2] and "{%" not in inner
     try:
-        if not single: return _jinja().from_string(text).render   # type: ignore[no-any-return]
-        expression = _jinja().compile_expression(inner[2:-2].strip().strip("-"), undefined_to_none=False)
-    except TemplateError as e: raise InputError(f"template {text!r:.80}: {e}") from None
+        if not single: return _text_template(text)
+        expression = _jinja().compile_expression(inner[2:-2].removeprefix("-").removesuffix("-").strip(), undefined_to_none=False)
+    except Exception as e: raise InputError(f"template {text!r:.80}: {type(e).__name__}: {e}"[:500]) from None
     def value(context: Mapping[str, Any]) -> Any:
         found = expression(**context)
         if isinstance(found, Undefined): found._fail_with_undefined_error()
@@ -129,11 +146,22 @@ def _template(text: str) -> Callable[[Mapping[str, Any]], Any]:
 
 def fill(text: str, context: Mapping[str, Any]) -> Any:
     "What a template gives for a context (sample, solver_output, scores); raises InputError if something is not there"
-    made = _template(text)
+    return _filled(_template(text), text, context)
+
+def fill_text(text: str, context: Mapping[str, Any]) -> str:
+    "What a template gives for a context, as text; raises InputError if something is not there"
+    return str(_filled(_text_template(text), text, context))
+
+def _filled(made: Callable[[Mapping[str, Any]], Any], text: str, context: Mapping[str, Any]) -> Any:
     try: return made(context)
     except Exception as e: raise InputError(f"template {text!r:.80}: {e}") from None   # whatever the expressions of a template may raise
 
-# %% ../nbs/51_run.ipynb #8984b456
+@cache
+def _text_template(text: str) -> Callable[[Mapping[str, Any]], Any]:
+    try: return _jinja().from_string(text).render  # type: ignore[no-any-return]
+    except Exception as e: raise InputError(f"template {text!r:.80}: {type(e).__name__}: {e}"[:500]) from None   # Jinja's own, or nested too deeply
+
+# %% ../nbs/51_run.ipynb #7268dac6
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "equals": lambda a, b: a == b,
     "not_equals": lambda a, b: a != b,
@@ -143,9 +171,16 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "less_or_equal": lambda a, b: a <= b,
 }
 
+def _number(value: Any) -> Any:
+    "A text that is a number, such as a cell of a CSV file, as a number"
+    try: return float(value) if isinstance(value, str) else value
+    except ValueError: return value
+
 def passes(rule: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
     "Whether a filter holds; raises InputError if it asks for what is not there, or compares what cannot be compared"
     op = rule["op"]
+    if "{{" not in rule["expression"] and "{%" not in rule["expression"]:
+        raise InputError(f"filter expression {rule['expression']!r:.60} asks for nothing; write it as a template: {{{{ {rule['expression']:.60} }}}}")
     try: found = fill(rule["expression"], context)
     except InputError:
         if op in ("exists", "not_exists"): return op == "not_exists"
@@ -153,7 +188,7 @@ def passes(rule: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
     if op in ("exists", "not_exists"): return (found is not None) == (op == "exists")
     if op in ("is_true", "is_false"): return bool(found) == (op == "is_true")
     if op in ("in", "not_in"): return (found in rule["values"]) == (op == "in")
-    try: return _COMPARE[op](found, rule["value"])
+    try: return _COMPARE[op](_number(found) if op not in ("equals", "not_equals") and isinstance(rule["value"], int | float) else found, rule["value"])
     except TypeError: raise InputError(f"{rule['expression']}: {found!r:.40} cannot be compared with {rule['value']!r:.40} by {op}") from None
 
 def picked(rows: Iterable[Sample], filters: Sequence[Mapping[str, Any]]) -> Iterator[Sample]:
@@ -166,7 +201,7 @@ def picked(rows: Iterable[Sample], filters: Sequence[Mapping[str, Any]]) -> Iter
                 if all(passes(rule, {**row, "sample": row}) for rule in filters): yield n, row
             except InputError as e: yield n, Stop("filter", str(e))
 
-# %% ../nbs/51_run.ipynb #7dc2aa4c
+# %% ../nbs/51_run.ipynb #d7f0451d
 @dataclass(frozen=True)
 class Snippet:
     "User code: the text of a module, the function that is called, the name to show, and the folder its imports may come from; or a scorer of tracekit's own"
@@ -184,7 +219,7 @@ def loaded(snippet: Snippet) -> Callable[..., Any]:
     module = ModuleType("snippet")
     module.__file__ = snippet.name
     sys.modules["snippet"] = module
-    exec(compile(snippet.text, snippet.name, "exec"), module.__dict__)  # noqa: S102
+    exec(compile(snippet.text, snippet.name, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
     found = getattr(module, snippet.function, None)
     if not callable(found): raise InputError(f"{snippet.name}: defines no function {snippet.function}")
     return found
@@ -196,8 +231,9 @@ def _stand_in() -> None:
     dtypes = ModuleType("latticeflow.core.dtypes")
     dtypes.__dict__.update({name: getattr(tracekit, name) for name in dir(tracekit) if name[0].isupper()})
     dtypes.__dict__.update({"RawSample": dict, "SolverTrace": SolverTrace, "SolverOutput": SolverTrace, "SampleScore": SampleScore})
-    for name in ("latticeflow", "latticeflow.core"): sys.modules[name] = ModuleType(name)
-    sys.modules["latticeflow.core.dtypes"] = dtypes
+    top, core = ModuleType("latticeflow"), ModuleType("latticeflow.core")
+    top.core, core.dtypes = core, dtypes  # type: ignore[attr-defined]
+    sys.modules.update({"latticeflow": top, "latticeflow.core": core, "latticeflow.core.dtypes": dtypes})
 
 def called(function: Callable[..., Any], *given: Any) -> Any:
     "The result of a user's function, which may be async and may take fewer arguments than it is given"
@@ -211,21 +247,28 @@ def _accepts(function: Callable[..., Any]) -> int:
     if inspect.Parameter.VAR_POSITIONAL in kinds: return sys.maxsize
     return sum(k in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for k in kinds)
 
-# %% ../nbs/51_run.ipynb #7c9674e7
+# %% ../nbs/51_run.ipynb #89d48ea4
 def checked_scores(result: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     "Scores and metadata from what a scorer returned: a dict, or {scores, metadata}. Raises Stop if it is neither, or no JSON"
     if not isinstance(result, Mapping): raise Stop("score", f"the scorer returned {_kind(result)}, expected a dict of scores by name")
     inner = result["scores"] if isinstance(result.get("scores"), Mapping) else result
-    metadata = {**(getattr(inner, "metadata", None) or {}), **((result.get("metadata") or {}) if inner is not result else {})}
+    given = result.get("metadata") if inner is not result else None
+    if not isinstance(given, Mapping | None): raise Stop("score", f"the metadata is {_kind(given)}, expected a dict")
+    metadata = {**(getattr(inner, "metadata", None) or {}), **(given or {})}
     return {str(k): _json(v, "score", k) for k, v in inner.items()}, {str(k): _json(v, "metadata", k) for k, v in metadata.items()}
 
-_FINE = frozenset((str, int, bool, type(None)))
+_FINE = frozenset((bool, type(None)))
 
 def _json(value: Any, what: str, name: Any) -> Any:
     "A value as JSON data; raises Stop if it is none"
     if type(value) in _FINE: return value
+    if isinstance(value, str): return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, bool): return bool(value)
+    if isinstance(value, int):
+        if abs(value) < 10**100: return int(value)
+        raise Stop("score", f"the {what} {str(name)!r} is a number of more than a hundred digits")
     if isinstance(value, float):
-        if math.isfinite(value): return value
+        if math.isfinite(value): return float(value)
         raise Stop("score", f"the {what} {str(name)!r} is {value}, which is no number to take a mean of")
     if isinstance(value, Mapping): return {str(k): _json(v, what, name) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset): return [_json(v, what, name) for v in value]
@@ -233,15 +276,18 @@ def _json(value: Any, what: str, name: Any) -> Any:
     if hasattr(value, "item") and not isinstance(plain := value.item(), type(value)): return _json(plain, what, name)   # a NumPy number
     raise Stop("score", f"the {what} {str(name)!r} is {_kind(value)}, expected JSON data")
 
-def _kind(value: Any) -> str: return "nothing" if value is None else f"{type(value).__name__} {value!r:.40}"
+def _kind(value: Any) -> str:
+    if value is None: return "nothing"
+    try: return tidy(f"{type(value).__name__} {value!r:.40}")
+    except Exception: return f"{type(value).__name__}, which cannot be shown"   # a class of the user may do anything
 
-# %% ../nbs/51_run.ipynb #57c0bfb0
+# %% ../nbs/51_run.ipynb #81d29b4e
 def _string_equals(spec: Mapping[str, Any], sample: Any, given: SolverTrace | None) -> Any:
-    return string_equals(_answer(spec, sample, given), str(fill(spec["ground_truth"], {"sample": sample})))
+    return string_equals(_answer(spec, sample, given), fill_text(spec["ground_truth"], {"sample": sample}))
 
 def _choice(spec: Mapping[str, Any], sample: Any, given: SolverTrace | None) -> Any:
-    truth, choices = (fill(spec[name], {"sample": sample}) for name in ("ground_truth_choice", "choices"))
-    return string_equals_mcqa(_answer({}, sample, given), str(truth), choices)
+    truth, choices = fill_text(spec["ground_truth_choice"], {"sample": sample}), fill(spec["choices"], {"sample": sample})
+    return string_equals_mcqa(_answer({}, sample, given), truth, choices)
 
 def _coverage(spec: Mapping[str, Any], sample: Any, given: SolverTrace | None) -> Any:
     if given is None: raise Stop("score", "function_call_coverage needs a trace, and the task has no solver")
@@ -254,7 +300,7 @@ def _coverage(spec: Mapping[str, Any], sample: Any, given: SolverTrace | None) -
 
 def _answer(spec: Mapping[str, Any], sample: Any, given: SolverTrace | None) -> str:
     "The text that is judged: the template `value`, or the last text of the assistant"
-    if spec.get("value") is not None: return str(fill(spec["value"], {"sample": sample} | ({"solver_output": given} if given else {})))
+    if spec.get("value") is not None: return fill_text(spec["value"], {"sample": sample} | ({"solver_output": given} if given else {}))
     if given is None: raise Stop("score", "there is no `value` to compare, and the task has no solver")
     return str(given.output["choices"][0]["message"]["content"])
 
@@ -265,7 +311,7 @@ SCORERS: dict[str, Callable[[Mapping[str, Any], Any, SolverTrace | None], Any]] 
     "python": lambda spec, sample, given: called(loaded(spec["snippet"]), sample, given),
 }
 
-# %% ../nbs/51_run.ipynb #9753b512
+# %% ../nbs/51_run.ipynb #d87c68ab
 @dataclass
 class Plan:
     "How a task's samples are scored; scorers have their type, key and spec"
@@ -274,6 +320,7 @@ class Plan:
     postprocessor: Snippet | None = None
     trials: int = 1
     aggregators: list[dict[str, Any]] = field(default_factory=list)
+    keep: bool = False      # send the samples back, for what looks at them later
 
     def read(self, row: Any) -> Any:
         "A row as its scorers need it: tracekit's own take the trace from the solver's output, so in the row it stays text"
@@ -304,10 +351,12 @@ def solved(plan: Plan, sample: Any) -> SolverTrace | None:
     if plan.trace_column is None: return None
     if plan.trace_column not in sample: raise Stop("solve", f"the row has no column {plan.trace_column!r}; it has {', '.join(sample) or 'none'}")
     given = sample[plan.trace_column]
+    if isinstance(given, str): given = given.encode(errors="replace")   # a trace as JSON text
+    if not isinstance(given, dict | bytes): raise Stop("solve", f"{plan.trace_column}: no trace: expected an object with items, got {_kind(given)}")
     made = SolverTrace(given)
     if made.sound is not None: return made
     try: return SolverTrace(Trace.model_validate(made.plain if isinstance(given, bytes) else given))   # not in full form, but perhaps a trace
-    except msgspec.DecodeError as e: raise Stop("solve", f"{plan.trace_column}: not JSON: {e}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as e: raise Stop("solve", f"{plan.trace_column}: not JSON: {e}") from None
     except SchemaError as e: raise Stop("solve", f"{plan.trace_column}: no trace: {str(e).splitlines()[0]}") from None
 
 def postprocessed(plan: Plan, sample: Any, given: SolverTrace | None) -> list[tuple[Any, SolverTrace | None]]:
@@ -318,7 +367,7 @@ def postprocessed(plan: Plan, sample: Any, given: SolverTrace | None) -> list[tu
         raise Stop("postprocess", f"the postprocessor returned {_kind(made)}, expected a list of (sample, solver_output)")
     return [(dict(s), o if isinstance(o, SolverTrace) else SolverTrace(o)) for s, o in made]
 
-# %% ../nbs/51_run.ipynb #f8fce87c
+# %% ../nbs/51_run.ipynb #106e50e2
 def score_sample(plan: Plan, sample: Any) -> list[dict[str, Any]]:
     "For each sample that comes of this one: {columns, scores, metadata, failed}, the last three by the key of the scorer"
     stage = "solve"
@@ -326,20 +375,27 @@ def score_sample(plan: Plan, sample: Any) -> list[dict[str, Any]]:
         given = solved(plan, sample)
         stage = "postprocess"
         made = postprocessed(plan, sample, given)
-    except (Exception, SystemExit) as e: return [_nothing(sample, e.stage if isinstance(e, Stop) else stage, _cause(e))]
-    return [_scored(plan, s, o, _columns(s)) for s, o in made]
+    except BaseException as e: return [_nothing(sample, e.stage if isinstance(e, Stop) else stage, _cause(e))]
+    return [_scored(plan, s, o, _columns(s)) for s, o in made] or [{**_nothing(sample, "", ""), "failed": {}, "excluded": ["postprocessor"]}]
 
 def _scored(plan: Plan, sample: Any, given: SolverTrace | None, columns: dict[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {"columns": columns, "scores": {}, "metadata": {}, "failed": {}, "excluded": []}
+    if plan.keep: out["sample"], out["trace"] = sample, given.plain if given else None
+    several = len(plan.scorers)*plan.trials > 1 or plan.keep
     for scorer in plan.scorers:
         try:
-            found = [checked_scores(SCORERS[scorer["type"]](scorer["spec"], sample, given)) for _ in range(plan.trials)]
+            found = [checked_scores(_asked(scorer, sample, given, several)) for _ in range(plan.trials)]
             out["scores"][scorer["key"]] = aggregate([s for s, _ in found], plan.aggregators) if plan.trials > 1 else found[0][0]
             out["metadata"][scorer["key"]] = found[0][1]
-        except (Exception, SystemExit) as e: out["failed"][scorer["key"]] = ("score", _cause(e))
+        except BaseException as e: out["failed"][scorer["key"]] = ("score", _cause(e))
     return out
 
-def _cause(error: BaseException) -> str: return str(error) if isinstance(error, TracekitError) else told(error)
+def _asked(scorer: Mapping[str, Any], sample: Any, given: SolverTrace | None, several: bool) -> Any:
+    "What a scorer returns; user code gets a copy if somebody else looks at the sample too"
+    if several and scorer["type"] == "python": sample, given = deepcopy(sample), SolverTrace(deepcopy(given.plain)) if given else None
+    return SCORERS[scorer["type"]](scorer["spec"], sample, given)
+
+def _cause(error: BaseException) -> str: return tidy(str(error)) if isinstance(error, TracekitError) else told(error)
 
 IDS = ("sample_id", "id", "simulation_id", "task_id")   # columns that may name a sample; the first that is there does
 
@@ -351,7 +407,7 @@ def _columns(sample: Mapping[str, Any]) -> dict[str, Any]:
 def _nothing(sample: Any, stage: str, cause: str) -> dict[str, Any]:
     return {"columns": _columns(sample), "scores": {}, "metadata": {}, "failed": {"": (stage, cause)}, "excluded": []}
 
-# %% ../nbs/51_run.ipynb #9d72ff6d
+# %% ../nbs/51_run.ipynb #cb1d64a1
 def scored_rows(plan: Plan, given: Iterable[Sample], workers: int, limit: float) -> Iterator[tuple[int, dict[str, Any]]]:
     "The number and the outcome of every sample; `limit` is in seconds a sample"
     away: deque[tuple[int, Any]] = deque()   # what is at work: the number, and the columns or what stopped the sample
@@ -369,6 +425,10 @@ def _work(plan: Plan, sample: Any) -> Any:
     row = plan.read(sample)
     return [_nothing({}, row.stage, str(row))] if isinstance(row, Stop) else None if row is None else score_sample(plan, row)
 
+def _taken(name: str, value: Any, names: Mapping[str, int], row: Mapping[str, Any]) -> bool:
+    "Whether a row has another use for the name of a score"
+    return names[name] > 1 or name in ORIGIN or name in row and row[name] != value
+
 def flat(out: Mapping[str, Any], n: int, key: str | None) -> dict[str, Any]:
     "The row of a result"
     columns = out["columns"]
@@ -376,13 +436,13 @@ def flat(out: Mapping[str, Any], n: int, key: str | None) -> dict[str, Any]:
     row |= {"id": str(next((columns[c] for c in IDS if c in columns), n)), "row": n, **{c: v for c, v in columns.items() if c != "id"}}
     for part in ("scores", "metadata"):
         names = Counter(name for found in out[part].values() for name in found)
-        row |= {(f"{k}.{name}" if names[name] > 1 or name in row and row[name] != v else name): v for k, found in out[part].items() for name, v in found.items()}
+        row |= {(f"{k}.{name}" if _taken(name, v, names, row) else name): v for k, found in out[part].items() for name, v in found.items()}
     if out["excluded"]: row["excluded"] = out["excluded"]
     stage = next((stage for stage, _ in out["failed"].values()), None)
     causes = [f"{k}: {cause}" if len(out["scores"]) + len(out["failed"]) > 1 and k else cause for k, (_, cause) in out["failed"].items()]
     return {**row, "stage": stage, "error": "; ".join(causes) or None}
 
-# %% ../nbs/51_run.ipynb #ec088d91
+# %% ../nbs/51_run.ipynb #b1fef018
 @dataclass
 class Prepared:
     "A task that is ready to run"
@@ -410,12 +470,18 @@ def prepared(project: Project, specification: Mapping[str, Any], key: str) -> Pr
         name = _file(project, task, "definition", "solver", "postprocessor", "postprocess_snippet") or "postprocessor"
         made.plan.postprocessor = Snippet(processor["postprocess_snippet"], "postprocess", name)
     trials = {**(definition.get("trials") or {}), **(project.run_config.get("trials_config") or {}), **(specification.get("trials") or {})}
-    made.plan.trials, made.plan.aggregators = int(trials.get("num_trials") or 1), trials.get("score_aggregators") or []
+    made.plan.trials, made.plan.aggregators = _count(trials.get("num_trials", 1), "num_trials"), trials.get("score_aggregators") or []
     listed = project.resolve(task["definition"].get("scorers") or [], values | _datasets_by_name(task))
     _scorers(made, listed, [_file(project, task, "definition", "scorers", n, "compute_scores_snippet") for n in range(len(listed))])
     counts = [project.resolve(n, project.values()) for n in (specification.get("num_samples"), project.run_config.get("num_samples")) if n is not None]
-    made.limit = min(map(int, counts), default=None)
+    made.limit = min((_count(n, "num_samples") for n in counts), default=None)
+    made.plan.keep = bool(made.whole or made.rules)
     return made
+
+def _count(value: Any, name: str) -> int:
+    "A number of samples or trials; raises InputError if it is none"
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0: return value
+    raise InputError(f"{name}: expected a whole number from 1, got {value!r:.40}")
 
 def _file(project: Project, task: Mapping[str, Any], *at: str | int) -> str | None:
     "The file that a text of a task was included from, or None"
@@ -441,6 +507,7 @@ def _scorers(made: Prepared, listed: Sequence[Mapping[str, Any]], files: Sequenc
         kind = spec["type"]
         seen[kind] += not spec.get("key")
         key = str(spec.get("key") or (f"{kind}_{seen[kind]}" if several[kind] > 1 else kind))
+        if key in made.metrics: raise InputError(f"two of its scorers have the key {key!r}; give each its own")
         if kind.startswith("python"): spec["snippet"] = Snippet(spec["compute_scores_snippet"], "compute_scores", files[n] or f"{key} scorer")
         if kind == "python_all_samples": made.whole.append({"key": key, "type": kind, "spec": spec})
         elif kind in SCORERS: made.plan.scorers.append({"key": key, "type": kind, "spec": spec})
@@ -450,7 +517,7 @@ def _scorers(made: Prepared, listed: Sequence[Mapping[str, Any]], files: Sequenc
         made.metrics[key] = [dict(m) for m in spec["metrics"]] if "metrics" in spec else []
         if "metrics" not in spec: made.metrics[key] = [{"type": "mean", "field": "*"}]   # every score that is a number
 
-# %% ../nbs/51_run.ipynb #bb33612c
+# %% ../nbs/51_run.ipynb #e1781400
 def _datasets_by_name(task: Mapping[str, Any]) -> dict[str, str]:
     "For a task with several datasets, what their placeholders stand for in a snippet: their own names"
     asked = (task["definition"].get("dataset") or {}).get("keys") or []
@@ -479,13 +546,13 @@ def _dataset_rows(project: Project, key: str) -> Iterator[Sample]:
     return picked(rows, source.get("filters") or [])
 
 def _side_by_side(sources: Sequence[tuple[str, Callable[[], Iterator[Sample]]]]) -> Iterator[Sample]:
-    "Samples that hold a row of each dataset; the shortest dataset ends them"
-    for n, rows in enumerate(zip(*(source() for _, source in sources)), 1):
-        read = [opened(row) for _, row in rows]
+    "Samples that hold a row of each dataset; where one has no more rows, the sample has failed"
+    for n, rows in enumerate(zip_longest(*(source() for _, source in sources)), 1):
+        read = [opened(row[1]) if row else Stop("read", f"dataset {name} has no row {n}") for (name, _), row in zip(sources, rows)]
         stop = next((row for row in read if isinstance(row, Stop)), None)
         yield n, stop or {name: row for (name, _), row in zip(sources, read)}
 
-# %% ../nbs/51_run.ipynb #bd91a2ab
+# %% ../nbs/51_run.ipynb #a2ff9fb1
 @dataclass
 class Options:
     "How a run is carried out: the first `limit` samples, those with one of `ids`, `timeout` in seconds a sample"
@@ -497,7 +564,7 @@ class Options:
 
 def _chosen(rows: Iterator[Sample], options: Options, limit: int | None, head: bool = True) -> Iterator[Sample]:
     "The samples that the options ask for"
-    if options.ids: rows = ((n, row) for n, row in ((n, opened(row)) for n, row in rows) if not isinstance(row, Stop) and _names(row) & set(options.ids))
+    if options.ids: rows = ((n, row) for n, row in ((n, opened(row)) for n, row in rows) if not isinstance(row, Stop) and (_names(row) or {str(n)}) & set(options.ids))
     counts = [n for n in (limit, options.limit) if n is not None]
     if not counts: return rows
     if head: return islice(rows, min(counts))
@@ -506,14 +573,13 @@ def _chosen(rows: Iterator[Sample], options: Options, limit: int | None, head: b
 
 def carried_out(task: Prepared, options: Options, head: bool = True) -> TaskResult:
     "Score the samples of a task and make its figures"
-    given: Iterable[Sample] = _chosen(task.rows(), options, task.limit, head)
-    if task.whole or task.rules: given = [(n, opened(row)) for n, row in given]
+    given = _chosen(task.rows(), options, task.limit, head)
     outs = list(_watched(scored_rows(task.plan, given, options.workers, options.timeout), options, task.key))
-    if task.whole and isinstance(given, list): _score_whole(task, given, outs, options)
-    if task.rules and isinstance(given, list): _exclude(task, dict(given), outs)
+    for scorer in task.whole: _score_whole(scorer, [out for _, out in outs if "sample" in out], options)
+    for _, out in outs: _exclude(task, out)
     result = TaskResult(task.key, Rows(flat(out, n, task.key) for n, out in outs), notes=list(task.notes))
     for key, metrics in task.metrics.items(): _figures(result, key, metrics, [out for _, out in outs], options)
-    if unknown := set(options.ids) - {str(row.get(name)) for row in result.rows for name in IDS}: result.notes.append(f"no sample has the id {', '.join(sorted(unknown))}")
+    if unknown := set(options.ids) - {str(row.get(name)) for row in result.rows for name in ("id", *IDS)}: result.notes.append(f"no sample has the id {', '.join(sorted(unknown))}")
     if unsupported := _unsupported(out for _, out in outs):
         result.notes.append(f"assertions that no check is known for, which count as not met: {', '.join(f'{name} ({n})' for name, n in unsupported.items())}")
     remarks = Counter(m["note"] for _, out in outs for m in out["metadata"].values() if isinstance(m.get("note"), str))
@@ -535,17 +601,14 @@ def _watched(rows: Iterator[Any], options: Options, key: str) -> Iterator[Any]:
     from tqdm.auto import tqdm
     return iter(tqdm(rows, desc=key, unit=" samples", disable=not options.progress))
 
-# %% ../nbs/51_run.ipynb #2fcf19fc
-def _score_whole(task: Prepared, given: list[Sample], outs: list[tuple[int, dict[str, Any]]], options: Options) -> None:
-    "Add the scores of scorers that look at all samples"
-    sound = [(n, row) for n, row in given if not isinstance(row, Stop)]
-    places = dict(outs)
-    for scorer in task.whole:
-        [found] = isolated(partial(_all_scores, scorer["spec"]["snippet"]), [[row for _, row in sound]], 1, 10*options.timeout)
-        for at, (n, _) in enumerate(sound):
-            if isinstance(found, Failure): places[n]["failed"][scorer["key"]] = ("score", found.cause)
-            elif isinstance(found[at], str): places[n]["failed"][scorer["key"]] = ("score", found[at])
-            else: places[n]["scores"][scorer["key"]], places[n]["metadata"][scorer["key"]] = found[at]
+# %% ../nbs/51_run.ipynb #c7a8ccd1
+def _score_whole(scorer: Mapping[str, Any], outs: list[dict[str, Any]], options: Options) -> None:
+    "Add the scores of a scorer that looks at all samples"
+    [found] = isolated(partial(_all_scores, scorer["spec"]["snippet"]), [[out["sample"] for out in outs]], 1, 10*options.timeout)
+    for at, out in enumerate(outs):
+        if isinstance(found, Failure): out["failed"][scorer["key"]] = ("score", found.cause)
+        elif isinstance(found[at], str): out["failed"][scorer["key"]] = ("score", found[at])
+        else: out["scores"][scorer["key"]], out["metadata"][scorer["key"]] = found[at]
 
 def _all_scores(snippet: Snippet, rows: list[Any]) -> list[Any]:
     "The scores of all samples, or a text for one whose scores are none"
@@ -558,14 +621,13 @@ def _or_cause(result: Any) -> Any:
     try: return checked_scores(result)
     except Stop as e: return str(e)
 
-def _exclude(task: Prepared, given: Mapping[int, Any], outs: list[tuple[int, dict[str, Any]]]) -> None:
-    "Mark the samples that an action rule takes out of the metrics"
-    for n, out in outs:
-        if out["failed"]: continue
-        context = {"sample": given[n], "scores": out["scores"]}
-        if task.plan.trace_column: context["solver_output"] = solved(task.plan, given[n])
-        try: out["excluded"] = [rule["key"] for rule in task.rules if passes(rule["filter"], context)]
-        except (InputError, Stop) as e: out["failed"]["actions"] = ("actions", str(e))
+def _exclude(task: Prepared, out: dict[str, Any]) -> None:
+    "Mark a sample that an action rule takes out of the metrics"
+    if not task.rules or "sample" not in out: return
+    context = {"sample": out["sample"], "scores": out["scores"]}
+    if out["trace"] is not None: context["solver_output"] = SolverTrace(out["trace"])
+    try: out["excluded"] += [rule["key"] for rule in task.rules if passes(rule["filter"], context)]
+    except InputError as e: out["failed"]["actions"] = ("actions", str(e))
 
 # %% ../nbs/51_run.ipynb #89e195b1
 def _figures(result: TaskResult, key: str, metrics: Sequence[Mapping[str, Any]], outs: Sequence[Mapping[str, Any]], options: Options) -> None:
@@ -602,7 +664,7 @@ def _user_metrics(snippet: Snippet, scores: list[tuple[dict[str, Any], Any]]) ->
     if wrong := [name for name, value in made.items() if not isinstance(value, int | float)]: raise Stop("metrics", f"the metric {wrong[0]!r} is {made[wrong[0]]!r:.40}, expected a number")
     return made
 
-# %% ../nbs/51_run.ipynb #65d405fb
+# %% ../nbs/51_run.ipynb #24cd4822
 def specifications(project: Project) -> list[tuple[str, dict[str, Any]]]:
     "The uses of tasks in a run, each with a key of its own"
     listed = project.specifications if project.evaluation else [{"task_key": k, "task_config": _only_dataset(project, t)} for k, t in project.tasks.items()]
@@ -623,6 +685,7 @@ def run(path: str | Path, *, limit: int | None = None, ids: Sequence[str] = (), 
         env: str | Path | None = None, progress: bool = False) -> Result:
     "Run the tasks of a run.yaml on this machine; `timeout` is in seconds a sample. Raises InputError if the file cannot be read"
     project = load_project(path, env)
+    if wrong := [str(f) for f in form_findings(project) if f.level == "error"]: raise InputError("\n".join(wrong))
     todo = specifications(project)
     if not todo: raise InputError(f"{path}: there is no task to run; name one under evaluation.task_specifications, or under tasks")
     options = Options(limit, [str(i) for i in ids], workers or cores(), timeout, progress)
@@ -638,7 +701,7 @@ def _task_result(project: Project, spec: Mapping[str, Any], key: str, options: O
     try: return carried_out(prepared(project, spec, key), options, head)
     except (InputError, SchemaError) as e: return TaskResult(key, problem=str(e))
 
-# %% ../nbs/51_run.ipynb #ca4ae3f5
+# %% ../nbs/51_run.ipynb #81f29759
 def named_scorer(scorer: str | Path) -> Snippet:
     "The scorer of that name (telecom, tau2-db, trace), or in that Python file; raises InputError, which lists those there are"
     import tracekit.scorers
@@ -661,7 +724,8 @@ def score(dataset: str | Path, scorer: str | Path, *, trace_column: str = "trace
     made = carried_out(Prepared(Path(dataset).stem, lambda: samples(rows), plan), options)
     for row in made.rows: row.pop("task")
     made.figures = [*means(made.rows), *_passes(made.rows)]
-    made.notes += [*_unknown(made.rows), *_agreement(made.rows)]
+    made.notes += [f"{f.name} has no mean: a value is beyond 1e100" for f in made.figures if f.n and f.value is None]
+    made.notes += [*_unknown(made.rows), *_mixed(made.rows), *_agreement(made.rows)]
     return Result([made])
 
 def _unknown(rows: Rows) -> list[str]:
@@ -672,6 +736,14 @@ def _unknown(rows: Rows) -> list[str]:
             why = Counter(str(r["reason"]) for r in missing if r.get("reason")).most_common(1)
             notes.append(f"{name} is unknown in {len(missing)} of {len(rows)} samples, and its mean is of the others" + (f" ({why[0][1]} x {why[0][0]})" if why else ""))
     return notes
+
+def _mixed(rows: Rows) -> list[str]:
+    "Which scores are numbers in some samples and something else in others, so that there is no mean"
+    kinds: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name not in ORIGIN and value is not None: kinds.setdefault(name, {}).setdefault("number" if isinstance(value, int | float) else "other", row)
+    return [f"{name} has no mean: it is a number in some samples, and in row {two['other']['row']} it is {two['other'][name]!r:.40}" for name, two in kinds.items() if len(two) > 1]
 
 def _agreement(rows: Rows) -> list[str]:
     "How often reward or score is the reward that the log recorded"

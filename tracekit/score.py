@@ -11,9 +11,8 @@ __all__ = ['recorded_calls', 'Item', 'items_of', 'arguments_of', 'result_text', 
            'function_call_output_contains', 'function_call_output_not_contains', 'compiled', 'string_equals',
            'string_equals_mcqa', 'choices_of']
 
-# %% ../nbs/50_score.ipynb #557b6e57
+# %% ../nbs/50_score.ipynb #87c2dfc0
 import ast
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -85,7 +84,7 @@ def result_text(output: Any) -> str:
     texts = (p.get("text") if isinstance(p, dict) else getattr(p, "text", None) for p in (output if isinstance(output, list) else ()))
     return "\n".join(t for t in texts if isinstance(t, str))
 
-# %% ../nbs/50_score.ipynb #4cf0f198
+# %% ../nbs/50_score.ipynb #797baf51
 class Scores(dict[str, Any]):
     "The scores of one sample by name; `metadata` holds what explains them"
     def __init__(self, scores: Mapping[str, Any], metadata: Mapping[str, Any] | None = None):
@@ -98,7 +97,7 @@ class _Evidence:
         self.trace, self.items = trace, items_of(trace)
         self.calls = self.extract_calls()
         self.status_bar = self.find_last_status_bar()
-        self.broken = {name for a in _mappings(init_actions) if isinstance(name := a.get("func_name"), str)}
+        self.broken = {name for a in _listed(init_actions) if isinstance(a, dict) and isinstance(name := a.get("func_name"), str)}
         self.unsupported: dict[str, int] = {}   # assertions that no method checks, and how often they were asked for
 
     def extract_calls(self) -> list[dict[str, Any]]:
@@ -116,23 +115,23 @@ class _Evidence:
         "What the last answered call of that tool returned, or None"
         return next((c["output"] for c in reversed(self.calls) if c["name"] == tool_name and c["output"] is not None), None)
 
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    "The mappings of a list; nothing if it is no list"
-    return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
+def _listed(rules: Any) -> list[Any]:
+    "The rules in a list; null means that there are none, and anything else is one rule that nobody can meet"
+    return [] if rules is None else rules if isinstance(rules, list) else [rules]
 
-# %% ../nbs/50_score.ipynb #434cb387
+# %% ../nbs/50_score.ipynb #34a5b70d
 class _Checks(_Evidence):
     def check_actions(self, expected: Sequence[Mapping[str, Any]] | None) -> list[bool]:
         "For each expected action, whether its requestor called that tool"
         made = [(c["name"], c["created_by"]) for c in self.calls]
-        return [(a.get("name"), a.get("requestor") or "assistant") in made for a in _mappings(expected)]
+        return [isinstance(a, dict) and (a.get("name"), a.get("requestor") or "assistant") in made for a in _listed(expected)]
 
     def check_env_assertions(self, assertions: Sequence[Mapping[str, Any]] | None) -> list[bool]:
         "For each assertion, whether the method of its name finds what `assert_value` says"
-        return [self._check_assertion(a) for a in _mappings(assertions)]
+        return [self._check_assertion(a if isinstance(a, dict) else {"func_name": a}) for a in _listed(assertions)]
 
     def _check_assertion(self, assertion: Mapping[str, Any]) -> bool:
-        name = str(assertion.get("func_name"))
+        name = str(assertion.get("func_name"))[:100]
         handler = getattr(self, name, None) if name.startswith("assert_") else None
         if not callable(handler):
             self.unsupported[name] = self.unsupported.get(name, 0) + 1
@@ -165,7 +164,7 @@ class _Phone(_Checks):
         said = self.last_tool_output("can_send_mms")
         return said is not None and ("can send MMS" in said and "cannot" not in said) == expected.get("expected_status")
 
-# %% ../nbs/50_score.ipynb #c5806aa6
+# %% ../nbs/50_score.ipynb #abd93a49
 class _Account(_Phone):
     def assert_no_overdue_bill(self, expected: Mapping[str, Any]) -> bool:
         "A line that was suspended for its bill has been paid for"
@@ -174,10 +173,10 @@ class _Account(_Phone):
     def assert_data_refueling_amount(self, expected: Mapping[str, Any]) -> bool:
         "One call refuelled exactly that amount"
         wanted = {"customer_id": expected.get("customer_id"), "line_id": expected.get("line_id"), "gb_amount": expected.get("expected_amount")}
-        return any(c["name"] == "refuel_data" and isinstance(c["args"], dict) and wanted.items() <= {**dict.fromkeys(wanted), **c["args"]}.items()
-                   for c in self.calls)
+        if None in wanted.values(): return False
+        return any(c["name"] == "refuel_data" and isinstance(c["args"], dict) and wanted.items() <= c["args"].items() for c in self.calls)
 
-# %% ../nbs/50_score.ipynb #e3d4d063
+# %% ../nbs/50_score.ipynb #94658291
 class TraceScorer(_Account):
     "Scores one trace by the rules of its sample; `init_actions` are the set-up calls of its initial state"
     def score(self, criteria: Mapping[str, Any] | None) -> Scores:
@@ -195,8 +194,11 @@ def compute_scores(sample: Mapping[str, Any], solver_output: Any) -> Scores:
     "The scores of one sample: what a task's python scorer is asked for"
     state = sample.get("initial_state")
     broken = state.get("initialization_actions") if isinstance(state, Mapping) else None
-    scores = TraceScorer(trace_of(solver_output), broken).score(criteria := sample.get("evaluation_criteria"))
-    if not criteria: scores.metadata["note"] = "no evaluation_criteria, so nothing was checked"
+    criteria = sample.get("evaluation_criteria")
+    if criteria is not None and not isinstance(criteria, Mapping): criteria, note = {"actions": [None]}, "evaluation_criteria is no object, so its rules are not met"
+    else: note = "" if criteria else "no evaluation_criteria, so nothing was checked"
+    scores = TraceScorer(trace_of(solver_output), broken).score(criteria)
+    if note: scores.metadata["note"] = note
     return scores
 
 def trace_of(solver_output: Any) -> Any:
@@ -204,8 +206,13 @@ def trace_of(solver_output: Any) -> Any:
     if isinstance(solver_output, Trace | Mapping): return solver_output
     return getattr(solver_output, "sound", None) or getattr(solver_output, "trace", None)
 
-# %% ../nbs/50_score.ipynb #17a7b474
+# %% ../nbs/50_score.ipynb #fef7a0d5
 _DECODER = msgspec.json.Decoder(_TWIN)
+
+class _Members(dict[str, Any]):
+    def __getattr__(self, name: str) -> Any:
+        try: return self[name]
+        except KeyError: raise AttributeError(name) from None
 
 class SolverTrace:
     "What a solver made of a sample: the trace, as models (`trace`), as plain data (`plain`), or as its twin, for speed (`sound`)"
@@ -241,8 +248,8 @@ class SolverTrace:
 
     @property
     def output(self) -> dict[str, Any]:
-        "The last text of the assistant, in the form of a chat completion"
-        return {"choices": [{"message": {"role": "assistant", "content": last_text(self.plain)}}]}
+        "The last text of the assistant, in the form of a chat completion; its members can be had as attributes too"
+        return _Members(choices=[_Members(message=_Members(role="assistant", content=last_text(self.plain)))])
 
 def said_text(message: Mapping[str, Any]) -> str:
     "The text of a message (plain, or with parts as models), its parts joined by newlines; a refusal counts as text"
@@ -309,7 +316,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     try: return re.compile(pattern)
     except re.error as e: raise InputError(f"pattern {pattern!r}: {e}") from None
 
-# %% ../nbs/50_score.ipynb #fd82e4e3
+# %% ../nbs/50_score.ipynb #6a73b64d
 def string_equals(value: str, ground_truth: str) -> Scores:
     "Whether two texts are the same"
     return Scores({"is_correct": value == ground_truth}, {"answer_gt": ground_truth, "answer_pred": value})
@@ -324,8 +331,8 @@ def string_equals_mcqa(value: str, ground_truth_choice: str, choices: Any = None
 def choices_of(given: Any) -> list[Any] | None:
     "A list of choices from its text; None if it is something else. Raises InputError if the text is no list"
     if not isinstance(given, str): return given if isinstance(given, list) else None
-    for parse in (json.loads, ast.literal_eval):
+    for parse in (msgspec.json.decode, ast.literal_eval):
         try: found = parse(given)
-        except (ValueError, SyntaxError, MemoryError, RecursionError): continue
+        except (ValueError, SyntaxError, MemoryError, RecursionError, msgspec.DecodeError): continue
         return found if isinstance(found, list) else None
     raise InputError(f'choices: expected a list such as ["A", "B"], got {given!r:.80}')

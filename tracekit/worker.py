@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['GROUP', 'Failure', 'guarded', 'told', 'isolated']
+__all__ = ['GROUP', 'Failure', 'guarded', 'tidy', 'told', 'isolated']
 
-# %% ../nbs/41_worker.ipynb #77b60b76
+# %% ../nbs/41_worker.ipynb #8080a3f5
 import os
+import re
 import sys
 import time
 import traceback
@@ -27,20 +28,26 @@ class Failure:
     cause: str
     def __str__(self) -> str: return self.cause
 
-# %% ../nbs/41_worker.ipynb #e79a05fa
+# %% ../nbs/41_worker.ipynb #7906f2dc
 def guarded(function: Callable[[Any], Any], item: Any) -> Any:
     "What `function` returns for `item`; a Failure if it raises"
     try:
         return function(item)
-    except (Exception, SystemExit) as e: return Failure("error", told(e))
+    except BaseException as e: return Failure("error", told(e))   # also exit(), and whatever else the code may raise
+
+def tidy(text: str) -> str:
+    "Text in one line and the same in every run: without addresses in memory and lone surrogates"
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", " ".join(text.split())).encode(errors="backslashreplace").decode()
 
 def told(error: BaseException) -> str:
     "An exception in one line: its type, its message, and the line of the user's code that raised it"
     import tracekit
-    ours = os.path.dirname(tracekit.__file__), os.path.dirname(os.__file__)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
-    what = "the code called exit" + f" ({error})"*bool(str(error)) if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-    return what[:1000] + (f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else "")
+    ours = os.path.dirname(tracekit.__file__), os.path.dirname(os.__file__), "<frozen"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours) and "site-packages" not in f.filename]
+    try: text = "" if isinstance(error, SystemExit) and error.code is None else str(error)
+    except Exception as e: text = f"(its text cannot be had: {type(e).__name__})"
+    what = "the code called exit" + f" ({text})"*bool(text) if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
+    return tidy(what)[:1000] + (f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else "")
 
 # %% ../nbs/41_worker.ipynb #e72aaa61
 GROUP = 32   # items that travel together
