@@ -664,7 +664,7 @@ def _user_metrics(snippet: Snippet, scores: list[tuple[dict[str, Any], Any]]) ->
     if wrong := [name for name, value in made.items() if not isinstance(value, int | float)]: raise Stop("metrics", f"the metric {wrong[0]!r} is {made[wrong[0]]!r:.40}, expected a number")
     return made
 
-# %% ../nbs/51_run.ipynb #24cd4822
+# %% ../nbs/51_run.ipynb #6a43cc76
 def specifications(project: Project) -> list[tuple[str, dict[str, Any]]]:
     "The uses of tasks in a run, each with a key of its own"
     listed = project.specifications if project.evaluation else [{"task_key": k, "task_config": _only_dataset(project, t)} for k, t in project.tasks.items()]
@@ -685,13 +685,14 @@ def run(path: str | Path, *, limit: int | None = None, ids: Sequence[str] = (), 
         env: str | Path | None = None, progress: bool = False) -> Result:
     "Run the tasks of a run.yaml on this machine; `timeout` is in seconds a sample. Raises InputError if the file cannot be read"
     project = load_project(path, env)
-    if wrong := [str(f) for f in form_findings(project) if f.level == "error"]: raise InputError("\n".join(wrong))
+    found = [*form_findings(project), *evaluation_findings(project)]
+    if wrong := [str(f) for f in found if f.level == "error"]: raise InputError("\n".join(wrong))
     todo = specifications(project)
     if not todo: raise InputError(f"{path}: there is no task to run; name one under evaluation.task_specifications, or under tasks")
     options = Options(limit, [str(i) for i in ids], workers or cores(), timeout, progress)
     head = project.run_config.get("subsampling", "head") != "random"
-    told = [f for f in evaluation_findings(project) if f.level == "platform"]   # what runs here, and not there
-    return Result([_task_result(project, spec, key, options, head) for key, spec in todo], [*map(str, project.warnings), *(f"on the platform: {f}" for f in told)])
+    told = [f"runs here, not on the platform: {f}" for f in found if f.level == "platform"]
+    return Result([_task_result(project, spec, key, options, head) for key, spec in todo], [*map(str, project.warnings), *told])
 
 def cores() -> int:
     "How many processors this process may use"
