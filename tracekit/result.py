@@ -269,10 +269,11 @@ def _verdict(figure: Figure) -> str:
     if figure.low is None or figure.high is None: return "too few samples"
     return "b is higher" if figure.low > 0 else "a is higher" if figure.high < 0 else "no clear difference"
 
-# %% ../nbs/43_result.ipynb #6bd858bc
+# %% ../nbs/43_result.ipynb #e80644d3
 def _pairs(a: Rows, b: Rows, one_task: bool) -> list[tuple[Any, Any]]:
     "The rows of two results that are about the same sample; None for the one that is missing or has no score"
-    columns = ("id",) if {str(r.get("id")) for r in a} & {str(r.get("id")) for r in b} else ("task_id", "trial")
+    apart = not {str(r.get("id")) for r in a} & {str(r.get("id")) for r in b}
+    columns = ("task_id", "trial") if apart and all(r.get("task_id") is not None for r in [*a, *b]) else ("id",)
     found: dict[Any, list[Any]] = {}
     for side, rows in enumerate((a, b)):
         seen: Counter[Any] = Counter()

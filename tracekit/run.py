@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Sample', 'SCORERS', 'IDS', 'NEEDS_MODEL', 'Stop', 'samples', 'opened', 'folder_rows', 'fill', 'fill_text', 'passes',
-           'picked', 'Snippet', 'loaded', 'called', 'checked_scores', 'Plan', 'solved', 'postprocessed', 'score_sample',
-           'scored_rows', 'flat', 'Prepared', 'prepared', 'Options', 'carried_out', 'specifications', 'run', 'cores',
-           'named_scorer', 'score']
+__all__ = ['Sample', 'SCORERS', 'IDS', 'NEEDS_MODEL', 'Stop', 'samples', 'opened', 'packed', 'folder_rows', 'fill', 'fill_text',
+           'passes', 'picked', 'Snippet', 'loaded', 'called', 'checked_scores', 'Plan', 'solved', 'postprocessed',
+           'score_sample', 'scored_rows', 'flat', 'Prepared', 'prepared', 'Options', 'carried_out', 'specifications',
+           'run', 'cores', 'named_scorer', 'score']
 
 # %% ../nbs/51_run.ipynb #d41cf1d5
 import asyncio
@@ -48,12 +48,14 @@ from .source import InputError, Rejected, SchemaError, TracekitError
 from .trace import Trace
 from .worker import Failure, isolated, tidy, told
 
-# %% ../nbs/51_run.ipynb #7e2913ae
+# %% ../nbs/51_run.ipynb #ef1b30f9
 class Stop(TracekitError):
     "A sample cannot go on: `stage` says where, the message why"
     def __init__(self, stage: str, cause: str):
-        super().__init__(cause)
+        super().__init__(stage, cause)   # both, so that it can travel between processes
         self.stage = stage
+
+    def __str__(self) -> str: return str(self.args[1])
 
 Sample = tuple[int, Any]   # the number of the row, from 1, and the row, its line, or what is wrong with it (a Stop)
 
@@ -88,6 +90,11 @@ def opened(row: Any) -> Any:
     try: made = msgspec.json.decode(row.removeprefix(b"\xef\xbb\xbf"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e: return Stop("read", f"not JSON: {e}")
     return made if isinstance(made, dict) else Stop("read", f"a row is an object, got {type(made).__name__}")
+
+def packed(row: Any) -> Any:
+    "A row as its line, the form in which it travels to a worker: pickling would fail on deep nesting"
+    try: return row if isinstance(row, bytes | Stop) else msgspec.json.encode(row)
+    except (RecursionError, UnicodeError, msgspec.MsgspecError, TypeError, ValueError) as e: return Stop("read", f"cannot be written as JSON: {e}")
 
 # %% ../nbs/51_run.ipynb #41eca813
 def folder_rows(path: Path, extension: str | None) -> Iterator[Sample]:
@@ -161,7 +168,7 @@ def _text_template(text: str) -> Callable[[Mapping[str, Any]], Any]:
     try: return _jinja().from_string(text).render  # type: ignore[no-any-return]
     except Exception as e: raise InputError(f"template {text!r:.80}: {type(e).__name__}: {e}"[:500]) from None   # Jinja's own, or nested too deeply
 
-# %% ../nbs/51_run.ipynb #7268dac6
+# %% ../nbs/51_run.ipynb #caeaec70
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "equals": lambda a, b: a == b,
     "not_equals": lambda a, b: a != b,
@@ -191,15 +198,32 @@ def passes(rule: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
     try: return _COMPARE[op](_number(found) if op not in ("equals", "not_equals") and isinstance(rule["value"], int | float) else found, rule["value"])
     except TypeError: raise InputError(f"{rule['expression']}: {found!r:.40} cannot be compared with {rule['value']!r:.40} by {op}") from None
 
-def picked(rows: Iterable[Sample], filters: Sequence[Mapping[str, Any]]) -> Iterator[Sample]:
-    "The samples that pass all filters; one that a filter cannot judge has failed in the stage filter"
-    for n, row in rows:
-        if filters: row = opened(row)
-        if not filters or isinstance(row, Stop): yield n, row
-        else:
-            try:
-                if all(passes(rule, {**row, "sample": row}) for rule in filters): yield n, row
-            except InputError as e: yield n, Stop("filter", str(e))
+def picked(rows: Iterable[Sample], filters: Sequence[Mapping[str, Any]], limit: float = 60.0) -> Iterator[Sample]:
+    "The samples that pass all filters, judged in a worker; one that a filter cannot judge has failed in the stage filter"
+    if not filters:
+        yield from rows
+        return
+    away: deque[Sample] = deque()
+    def asked() -> Iterator[Any]:
+        for n, row in rows:
+            away.append((n, packed(row)))
+            yield None if isinstance(away[-1][1], Stop) else away[-1][1]
+    for found in isolated(partial(_filtered, filters), asked(), 1, limit):
+        n, row = away.popleft()
+        if isinstance(row, Stop): yield n, row
+        elif isinstance(found, Failure): yield n, Stop("filter", found.cause)
+        elif isinstance(found, str): yield n, Stop("filter", found)
+        elif isinstance(found, Stop): yield n, found
+        elif all(found): yield n, row
+
+def _filtered(filters: Sequence[Mapping[str, Any]], line: bytes | None) -> list[bool] | str | Stop:
+    row = opened(line)
+    return row if isinstance(row, Stop) else [] if row is None else _judged(filters, {**row, "sample": row})
+
+def _judged(rules: Sequence[Mapping[str, Any]], context: Mapping[str, Any]) -> list[bool] | str:
+    "Which rules hold for a sample, or why that cannot be told"
+    try: return [passes(rule, context) for rule in rules]
+    except InputError as e: return str(e)
 
 # %% ../nbs/51_run.ipynb #d7f0451d
 @dataclass(frozen=True)
@@ -311,7 +335,7 @@ SCORERS: dict[str, Callable[[Mapping[str, Any], Any, SolverTrace | None], Any]] 
     "python": lambda spec, sample, given: called(loaded(spec["snippet"]), sample, given),
 }
 
-# %% ../nbs/51_run.ipynb #d87c68ab
+# %% ../nbs/51_run.ipynb #cb19e87b
 @dataclass
 class Plan:
     "How a task's samples are scored; scorers have their type, key and spec"
@@ -325,9 +349,13 @@ class Plan:
     def read(self, row: Any) -> Any:
         "A row as its scorers need it: tracekit's own take the trace from the solver's output, so in the row it stays text"
         if not isinstance(row, bytes) or not self._own: return opened(row)
-        try: members = _MEMBERS.decode(row)
+        try:
+            if not row.isascii(): row.decode()   # a column that is read later must not fail then
+            members = _MEMBERS.decode(row)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError): return opened(row)
-        if self.trace_column in members: members[self.trace_column] = bytes(members[self.trace_column])
+        if self.trace_column in members:
+            trace = bytes(members[self.trace_column])
+            members[self.trace_column] = msgspec.json.decode(trace) if trace.startswith(b'"') else trace
         return _Lazy(members)
 
     @cached_property
@@ -367,7 +395,7 @@ def postprocessed(plan: Plan, sample: Any, given: SolverTrace | None) -> list[tu
         raise Stop("postprocess", f"the postprocessor returned {_kind(made)}, expected a list of (sample, solver_output)")
     return [(dict(s), o if isinstance(o, SolverTrace) else SolverTrace(o)) for s, o in made]
 
-# %% ../nbs/51_run.ipynb #106e50e2
+# %% ../nbs/51_run.ipynb #e4eb8dcc
 def score_sample(plan: Plan, sample: Any) -> list[dict[str, Any]]:
     "For each sample that comes of this one: {columns, scores, metadata, failed}, the last three by the key of the scorer"
     stage = "solve"
@@ -380,7 +408,7 @@ def score_sample(plan: Plan, sample: Any) -> list[dict[str, Any]]:
 
 def _scored(plan: Plan, sample: Any, given: SolverTrace | None, columns: dict[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {"columns": columns, "scores": {}, "metadata": {}, "failed": {}, "excluded": []}
-    if plan.keep: out["sample"], out["trace"] = sample, given.plain if given else None
+    if plan.keep: out["sample"], out["trace"] = packed(sample), packed(given.plain if given else None)
     several = len(plan.scorers)*plan.trials > 1 or plan.keep
     for scorer in plan.scorers:
         try:
@@ -407,18 +435,20 @@ def _columns(sample: Mapping[str, Any]) -> dict[str, Any]:
 def _nothing(sample: Any, stage: str, cause: str) -> dict[str, Any]:
     return {"columns": _columns(sample), "scores": {}, "metadata": {}, "failed": {"": (stage, cause)}, "excluded": []}
 
-# %% ../nbs/51_run.ipynb #cb1d64a1
+# %% ../nbs/51_run.ipynb #bb080631
 def scored_rows(plan: Plan, given: Iterable[Sample], workers: int, limit: float) -> Iterator[tuple[int, dict[str, Any]]]:
     "The number and the outcome of every sample; `limit` is in seconds a sample"
     away: deque[tuple[int, Any]] = deque()   # what is at work: the number, and the columns or what stopped the sample
     def work() -> Iterator[Any]:
         for n, row in given:
-            away.append((n, row if isinstance(row, bytes | Stop) else _columns(row)))
-            yield None if isinstance(row, Stop) else row
+            away.append((n, packed(row)))
+            yield None if isinstance(away[-1][1], Stop) else away[-1][1]
     for made in isolated(partial(_work, plan), work(), workers, limit):
         n, kept = away.popleft()
         if isinstance(kept, Stop): yield n, _nothing({}, kept.stage, str(kept))
-        elif isinstance(made, Failure): yield n, _nothing(opened(kept), "score", made.cause)
+        elif isinstance(made, Failure):
+            row = opened(kept)
+            yield n, _nothing({} if isinstance(row, Stop) else row, "postprocess" if plan.postprocessor else "score", made.cause)
         else: yield from ((n, out) for out in made)
 
 def _work(plan: Plan, sample: Any) -> Any:
@@ -442,12 +472,12 @@ def flat(out: Mapping[str, Any], n: int, key: str | None) -> dict[str, Any]:
     causes = [f"{k}: {cause}" if len(out["scores"]) + len(out["failed"]) > 1 and k else cause for k, (_, cause) in out["failed"].items()]
     return {**row, "stage": stage, "error": "; ".join(causes) or None}
 
-# %% ../nbs/51_run.ipynb #b1fef018
+# %% ../nbs/51_run.ipynb #298804b1
 @dataclass
 class Prepared:
     "A task that is ready to run"
     key: str
-    rows: Callable[[], Iterator[Sample]]
+    rows: Callable[[float], Iterator[Sample]]       # of the time limit for a sample
     plan: Plan
     rules: list[dict[str, Any]] = field(default_factory=list)       # action rules
     whole: list[dict[str, Any]] = field(default_factory=list)       # scorers that look at all samples at once
@@ -459,6 +489,7 @@ NEEDS_MODEL = "needs a model, which tracekit does not call"
 
 def prepared(project: Project, specification: Mapping[str, Any], key: str) -> Prepared:
     "A task of a run, ready; raises InputError if it cannot be run here, which says why"
+    if specification.get("type") == "repeatability": raise InputError("repeatability compares the runs of an evaluation, which only the platform keeps")
     task = project.tasks.get(str(specification.get("task_key")))
     if task is None: raise InputError(f"there is no task {specification.get('task_key')!r}; there {_are(project.tasks)}")
     values = project.task_values(specification)
@@ -517,7 +548,7 @@ def _scorers(made: Prepared, listed: Sequence[Mapping[str, Any]], files: Sequenc
         made.metrics[key] = [dict(m) for m in spec["metrics"]] if "metrics" in spec else []
         if "metrics" not in spec: made.metrics[key] = [{"type": "mean", "field": "*"}]   # every score that is a number
 
-# %% ../nbs/51_run.ipynb #e1781400
+# %% ../nbs/51_run.ipynb #77b65e7c
 def _datasets_by_name(task: Mapping[str, Any]) -> dict[str, str]:
     "For a task with several datasets, what their placeholders stand for in a snippet: their own names"
     asked = (task["definition"].get("dataset") or {}).get("keys") or []
@@ -525,7 +556,7 @@ def _datasets_by_name(task: Mapping[str, Any]) -> dict[str, str]:
 
 def _parameter(placeholder: Any) -> str: return str(placeholder).strip().removeprefix("<<").removesuffix(">>").strip().removeprefix("config.")
 
-def _source(project: Project, task: Mapping[str, Any], definition: Mapping[str, Any], values: Mapping[str, Any]) -> Callable[[], Iterator[Sample]]:
+def _source(project: Project, task: Mapping[str, Any], definition: Mapping[str, Any], values: Mapping[str, Any]) -> Callable[[float], Iterator[Sample]]:
     "Where the samples of a task come from, as a function that begins at the first"
     wanted = definition.get("dataset")
     if not wanted: raise InputError("the task has no dataset, so there is nothing to score")
@@ -534,7 +565,7 @@ def _source(project: Project, task: Mapping[str, Any], definition: Mapping[str, 
     names = [_parameter(k) for k in task["definition"]["dataset"]["keys"]]
     return partial(_side_by_side, [(name, partial(_dataset_rows, project, str(key))) for name, key in zip(names, wanted["keys"])])
 
-def _dataset_rows(project: Project, key: str) -> Iterator[Sample]:
+def _dataset_rows(project: Project, key: str, timeout: float) -> Iterator[Sample]:
     "The samples of a dataset of the project"
     found = project.datasets.get(key)
     if found is None: raise InputError(f"there is no dataset {key!r}; there {_are(project.datasets)}")
@@ -543,16 +574,16 @@ def _dataset_rows(project: Project, key: str) -> Iterator[Sample]:
         raise InputError(f"dataset {key}: its rows come from {source.get('type') or 'a generator'}, not from a file here; save them as .jsonl and use a local source")
     if not found.path.exists(): raise InputError(f"dataset {key}: no such file {found.path}")
     rows = folder_rows(found.path, source.get("extension")) if source.get("type") == "folder" else samples(found.path)
-    return picked(rows, source.get("filters") or [])
+    return picked(rows, source.get("filters") or [], timeout)
 
-def _side_by_side(sources: Sequence[tuple[str, Callable[[], Iterator[Sample]]]]) -> Iterator[Sample]:
+def _side_by_side(sources: Sequence[tuple[str, Callable[[float], Iterator[Sample]]]], timeout: float) -> Iterator[Sample]:
     "Samples that hold a row of each dataset; where one has no more rows, the sample has failed"
-    for n, rows in enumerate(zip_longest(*(source() for _, source in sources)), 1):
+    for n, rows in enumerate(zip_longest(*(source(timeout) for _, source in sources)), 1):
         read = [opened(row[1]) if row else Stop("read", f"dataset {name} has no row {n}") for (name, _), row in zip(sources, rows)]
         stop = next((row for row in read if isinstance(row, Stop)), None)
         yield n, stop or {name: row for (name, _), row in zip(sources, read)}
 
-# %% ../nbs/51_run.ipynb #a2ff9fb1
+# %% ../nbs/51_run.ipynb #40a2ce07
 @dataclass
 class Options:
     "How a run is carried out: the first `limit` samples, those with one of `ids`, `timeout` in seconds a sample"
@@ -564,6 +595,7 @@ class Options:
 
 def _chosen(rows: Iterator[Sample], options: Options, limit: int | None, head: bool = True) -> Iterator[Sample]:
     "The samples that the options ask for"
+    if options.limit is not None and options.limit < 0: raise InputError(f"limit: expected a number of samples from 0, got {options.limit}")
     if options.ids: rows = ((n, row) for n, row in ((n, opened(row)) for n, row in rows) if not isinstance(row, Stop) and (_names(row) or {str(n)}) & set(options.ids))
     counts = [n for n in (limit, options.limit) if n is not None]
     if not counts: return rows
@@ -573,10 +605,10 @@ def _chosen(rows: Iterator[Sample], options: Options, limit: int | None, head: b
 
 def carried_out(task: Prepared, options: Options, head: bool = True) -> TaskResult:
     "Score the samples of a task and make its figures"
-    given = _chosen(task.rows(), options, task.limit, head)
+    given = _chosen(task.rows(options.timeout), options, task.limit, head)
     outs = list(_watched(scored_rows(task.plan, given, options.workers, options.timeout), options, task.key))
     for scorer in task.whole: _score_whole(scorer, [out for _, out in outs if "sample" in out], options)
-    for _, out in outs: _exclude(task, out)
+    if task.rules: _exclude(task.rules, [out for _, out in outs if "sample" in out], options)
     result = TaskResult(task.key, Rows(flat(out, n, task.key) for n, out in outs), notes=list(task.notes))
     for key, metrics in task.metrics.items(): _figures(result, key, metrics, [out for _, out in outs], options)
     if unknown := set(options.ids) - {str(row.get(name)) for row in result.rows for name in ("id", *IDS)}: result.notes.append(f"no sample has the id {', '.join(sorted(unknown))}")
@@ -601,7 +633,7 @@ def _watched(rows: Iterator[Any], options: Options, key: str) -> Iterator[Any]:
     from tqdm.auto import tqdm
     return iter(tqdm(rows, desc=key, unit=" samples", disable=not options.progress))
 
-# %% ../nbs/51_run.ipynb #c7a8ccd1
+# %% ../nbs/51_run.ipynb #e230d9ae
 def _score_whole(scorer: Mapping[str, Any], outs: list[dict[str, Any]], options: Options) -> None:
     "Add the scores of a scorer that looks at all samples"
     [found] = isolated(partial(_all_scores, scorer["spec"]["snippet"]), [[out["sample"] for out in outs]], 1, 10*options.timeout)
@@ -610,9 +642,9 @@ def _score_whole(scorer: Mapping[str, Any], outs: list[dict[str, Any]], options:
         elif isinstance(found[at], str): out["failed"][scorer["key"]] = ("score", found[at])
         else: out["scores"][scorer["key"]], out["metadata"][scorer["key"]] = found[at]
 
-def _all_scores(snippet: Snippet, rows: list[Any]) -> list[Any]:
+def _all_scores(snippet: Snippet, rows: list[bytes]) -> list[Any]:
     "The scores of all samples, or a text for one whose scores are none"
-    made = called(loaded(snippet), rows)
+    made = called(loaded(snippet), [opened(row) for row in rows])
     if not isinstance(made, list | tuple) or len(made) != len(rows):
         raise Stop("score", f"the scorer returned {_kind(made)} for {len(rows)} samples, expected a list with one entry each")
     return [_or_cause(result) for result in made]
@@ -621,13 +653,17 @@ def _or_cause(result: Any) -> Any:
     try: return checked_scores(result)
     except Stop as e: return str(e)
 
-def _exclude(task: Prepared, out: dict[str, Any]) -> None:
-    "Mark a sample that an action rule takes out of the metrics"
-    if not task.rules or "sample" not in out: return
-    context = {"sample": out["sample"], "scores": out["scores"]}
-    if out["trace"] is not None: context["solver_output"] = SolverTrace(out["trace"])
-    try: out["excluded"] += [rule["key"] for rule in task.rules if passes(rule["filter"], context)]
-    except InputError as e: out["failed"]["actions"] = ("actions", str(e))
+def _exclude(rules: Sequence[Mapping[str, Any]], outs: list[dict[str, Any]], options: Options) -> None:
+    "Mark the samples that action rules take out of the metrics"
+    given = [(o["sample"], packed(o["scores"]), o["trace"]) for o in outs]
+    for out, found in zip(outs, isolated(partial(_ruled, [rule["filter"] for rule in rules]), given, 1, options.timeout)):
+        if isinstance(found, Failure | str): out["failed"]["actions"] = ("actions", str(found))
+        else: out["excluded"] += [rule["key"] for rule, holds in zip(rules, found) if holds]
+
+def _ruled(filters: Sequence[Mapping[str, Any]], given: tuple[bytes, bytes, bytes]) -> list[bool] | str:
+    sample, scores, trace = given
+    context = {"sample": opened(sample), "scores": opened(scores)}
+    return _judged(filters, context if trace == b"null" else {**context, "solver_output": SolverTrace(trace)})
 
 # %% ../nbs/51_run.ipynb #89e195b1
 def _figures(result: TaskResult, key: str, metrics: Sequence[Mapping[str, Any]], outs: Sequence[Mapping[str, Any]], options: Options) -> None:
@@ -664,7 +700,7 @@ def _user_metrics(snippet: Snippet, scores: list[tuple[dict[str, Any], Any]]) ->
     if wrong := [name for name, value in made.items() if not isinstance(value, int | float)]: raise Stop("metrics", f"the metric {wrong[0]!r} is {made[wrong[0]]!r:.40}, expected a number")
     return made
 
-# %% ../nbs/51_run.ipynb #6a43cc76
+# %% ../nbs/51_run.ipynb #711ba8e2
 def specifications(project: Project) -> list[tuple[str, dict[str, Any]]]:
     "The uses of tasks in a run, each with a key of its own"
     listed = project.specifications if project.evaluation else [{"task_key": k, "task_config": _only_dataset(project, t)} for k, t in project.tasks.items()]
@@ -685,13 +721,13 @@ def run(path: str | Path, *, limit: int | None = None, ids: Sequence[str] = (), 
         env: str | Path | None = None, progress: bool = False) -> Result:
     "Run the tasks of a run.yaml on this machine; `timeout` is in seconds a sample. Raises InputError if the file cannot be read"
     project = load_project(path, env)
-    found = [*form_findings(project), *evaluation_findings(project)]
-    if wrong := [str(f) for f in found if f.level == "error"]: raise InputError("\n".join(wrong))
+    form = list(form_findings(project))
+    if wrong := [str(f) for f in form if f.level == "error"]: raise InputError("\n".join(wrong))
     todo = specifications(project)
     if not todo: raise InputError(f"{path}: there is no task to run; name one under evaluation.task_specifications, or under tasks")
     options = Options(limit, [str(i) for i in ids], workers or cores(), timeout, progress)
     head = project.run_config.get("subsampling", "head") != "random"
-    told = [f"runs here, not on the platform: {f}" for f in found if f.level == "platform"]
+    told = [f"runs here, not on the platform: {f}" for f in (*form, *evaluation_findings(project)) if f.level == "platform"]
     return Result([_task_result(project, spec, key, options, head) for key, spec in todo], [*map(str, project.warnings), *told])
 
 def cores() -> int:
@@ -702,7 +738,7 @@ def _task_result(project: Project, spec: Mapping[str, Any], key: str, options: O
     try: return carried_out(prepared(project, spec, key), options, head)
     except (InputError, SchemaError) as e: return TaskResult(key, problem=str(e))
 
-# %% ../nbs/51_run.ipynb #81f29759
+# %% ../nbs/51_run.ipynb #51e1a092
 def named_scorer(scorer: str | Path) -> Snippet:
     "The scorer of that name (telecom, tau2-db, trace), or in that Python file; raises InputError, which lists those there are"
     import tracekit.scorers
@@ -722,7 +758,7 @@ def score(dataset: str | Path, scorer: str | Path, *, trace_column: str = "trace
     snippet, rows = named_scorer(scorer), Dataset(dataset).path
     plan = Plan([{"key": "scorer", "type": "python", "spec": {"snippet": snippet}}], trace_column)
     options = Options(limit, [str(i) for i in ids], workers or cores(), timeout, progress)
-    made = carried_out(Prepared(Path(dataset).stem, lambda: samples(rows), plan), options)
+    made = carried_out(Prepared(Path(dataset).stem, lambda timeout: samples(rows), plan), options)
     for row in made.rows: row.pop("task")
     made.figures = [*means(made.rows), *_passes(made.rows)]
     made.notes += [f"{f.name} has no mean: a value is beyond 1e100" for f in made.figures if f.n and f.value is None]
