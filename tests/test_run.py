@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -85,17 +85,6 @@ def project(folder, rows, *tasks, file="d.jsonl", datasets=None, specifications=
 FEW = [row(n) for n in range(1, 6)]
 
 
-@pytest.fixture(autouse=True)
-def no_hang():
-    "A run that hangs fails its test; the signal comes again, should the first be swallowed"
-    def late(*_): raise TimeoutError("the run hangs")
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, 60, 1)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-
-
 APART = """
 import json, sys
 from tracekit.run import run, score
@@ -108,27 +97,78 @@ made.save(given["path"] + ".result.jsonl")
 """
 
 
-def apart(path, seconds=25, **options):
-    "A run in a process of its own that may hang or die: what it found. All processes it started are ended"
-    given = json.dumps({"path": str(path), "options": options})
-    with open(f"{path}.out", "wb") as out, open(f"{path}.err", "wb") as err:
-        made = subprocess.Popen([sys.executable, "-c", APART, given], stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True, cwd=ROOT)
-        try: code = made.wait(seconds)
-        except subprocess.TimeoutExpired: code = "hangs"
-        finally:
-            try: os.killpg(made.pid, signal.SIGKILL)
-            except ProcessLookupError: pass
-            made.wait()
-    assert code == 0, f"the run ended with {code}: {Path(f'{path}.err').read_text(errors='replace')[-1500:]}"
-    return json.loads(Path(f"{path}.out").read_text())
+class Apart:
+    "A run in a process of its own, which may hang or die; at most three at a time, in the order they were asked for"
+    waiting, running = [], []
+
+    def __init__(self, path, seconds=30, **options):
+        self.path, self.seconds, self.options, self.code, self.process = path, seconds, options, None, None
+        self.waiting.append(self)
+
+    def start(self):
+        self.until = time.monotonic() + self.seconds
+        given = json.dumps({"path": str(self.path), "options": self.options})
+        with open(f"{self.path}.out", "wb") as out, open(f"{self.path}.err", "wb") as err:
+            self.process = subprocess.Popen([sys.executable, "-c", APART, given], stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True, cwd=ROOT)
+        self.running.append(self)
+
+    def end(self, code):
+        "Note how it ended, and end all processes that it started"
+        self.code = code
+        self.running.remove(self)
+        try: os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError: pass
+        self.process.wait()
+
+    @classmethod
+    def go_on(cls):
+        "End what has ended or takes too long, and begin what may begin"
+        for job in list(cls.running):
+            if (code := job.process.poll()) is not None: job.end(code)
+            elif time.monotonic() > job.until: job.end("hangs")
+        while cls.waiting and len(cls.running) < 3: cls.waiting.pop(0).start()
+
+    def result(self):
+        "What it found"
+        if self in self.waiting:   # it is its turn
+            self.waiting.remove(self)
+            self.start()
+        while self.code is None:
+            self.go_on()
+            time.sleep(0.02)
+        assert self.code == 0, f"the run ended with {self.code}: {Path(f'{self.path}.err').read_text(errors='replace')[-1500:]}"
+        return json.loads(Path(f"{self.path}.out").read_text())
 
 
-@pytest.fixture(scope="module")
-def soon():
-    "Like apart, in the background: what each run found, when it is asked for. Three at a time"
-    pool = ThreadPoolExecutor(3)
-    yield lambda path, **options: pool.submit(apart, path, **options)
-    pool.shutdown(cancel_futures=True)
+@pytest.fixture(autouse=True)
+def no_hang():
+    "A run that hangs fails its test; the signal comes again, should the first be swallowed"
+    def late(*_): raise TimeoutError("the run hangs")
+    Apart.go_on()
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 60, 1)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def behind(request, tmp_path_factory):
+    "The runs that mostly wait go on in the background from the beginning: by the name of what they are for"
+    wanted = {item.originalname for item in request.session.items if item.module is request.module}
+    def folder(): return tmp_path_factory.mktemp("apart")
+    yield {name: job for name, (tests, make) in BEHIND.items() if wanted.intersection(tests) for name, job in [(name, make(folder))]}
+    Apart.waiting.clear()
+    for job in list(Apart.running): job.end("not waited for")
+
+
+BEHIND = {}   # name -> (the tests that ask for it, what begins it)
+
+
+def in_background(name, *tests):
+    "Register what begins a run, or several by name, in the background"
+    def keep(make): BEHIND[name] = (tests, make)
+    return keep
 
 
 def by(name, rows): return [r.get(name) for r in rows]
@@ -659,19 +699,20 @@ WHOLE = {
 }
 
 
-@pytest.fixture(scope="module")
-def wholes(tmp_path_factory):
+@in_background("wholes", "test_a_scorer_of_all_samples_that_fails")
+def wholes(folder):
     "A task for each, with a sound scorer beside it"
     tasks = [task({"type": "python_all_samples", "key": "whole", "metrics": [{"type": "mean", "field": "n", "name": "N"}], "compute_scores_snippet": f"def compute_scores(samples):\n    {body}\n"}, python(), key=f"t{n}")
              for n, body in enumerate(WHOLE)]
-    return run(project(tmp_path_factory.mktemp("wholes"), FEW, *tasks), timeout=0.2, workers=1)
+    return Apart(project(folder(), FEW, *tasks), timeout=0.3, workers=1)
 
 
 @pytest.mark.parametrize("n", range(len(WHOLE)), ids=list(WHOLE))
-def test_a_scorer_of_all_samples_that_fails(wholes, n):
-    made = wholes.tasks[f"t{n}"]
-    assert by("score", made.rows) == [1, 2, 3, 4, 5] and made.metrics["Score"] == 3
-    assert made.rows[4]["stage"] == "score" and list(WHOLE.values())[n] in made.rows[4]["error"]
+def test_a_scorer_of_all_samples_that_fails(behind, n):
+    made = behind["wholes"].result()
+    rows = [r for r in made["rows"] if r["task"] == f"t{n}"]
+    assert by("score", rows) == [1, 2, 3, 4, 5] and made["metrics"][f"t{n}/Score"] == 3
+    assert rows[4]["stage"] == "score" and list(WHOLE.values())[n] in rows[4]["error"]
 
 
 # ---------------------------------------------------------------- postprocessors
@@ -703,21 +744,22 @@ PROCESSES = {"return None": "expected a list", "return sample": "expected a list
              "import os; os._exit(1)": "died", "while True: pass": "longer", "return [(sample, None)]": "", "return [(sample, 5)]": "", "return [({}, {})]": "", "return 'ab'": "expected a list"}
 
 
-@pytest.fixture(scope="module")
-def processes(tmp_path_factory):
+@in_background("processes", "test_a_postprocessor_that_fails")
+def processes(folder):
     "One run of a postprocessor that fails in every way, on every second sample"
     text = "def postprocess(sample, solver_output):\n" + "".join(f"    if sample['what'] == {body!r}:\n        {body}\n" for body in PROCESSES) + "    return [(sample, solver_output)]\n"
     scorer = "def compute_scores(sample, solver_output): return {'score': len(solver_output.items)}\n"
     rows = [row(n, what=body) for n, body in enumerate(b for body in PROCESSES for b in (body, ""))]
-    return apart(project(tmp_path_factory.mktemp("processes"), rows, task(python(scorer), solver=processed(text))), timeout=1)
+    return Apart(project(folder(), rows, task(python(scorer), solver=processed(text))), timeout=1)
 
 
 @pytest.mark.parametrize("n", range(len(PROCESSES)), ids=list(PROCESSES))
-def test_a_postprocessor_that_fails(processes, n):
+def test_a_postprocessor_that_fails(behind, n):
     "Costs its own sample, in the stage postprocess; an output that is none may be found by the scorer"
     cause = list(PROCESSES.values())[n]
-    bad, sound = processes["rows"][2*n:2*n + 2]
-    assert sound["score"] == 2 and len(processes["rows"]) == 2*len(PROCESSES)
+    rows = behind["processes"].result()["rows"]
+    bad, sound = rows[2*n:2*n + 2]
+    assert sound["score"] == 2 and len(rows) == 2*len(PROCESSES)
     if cause: assert bad["stage"] == "postprocess" and cause in bad["error"]
     else: assert bad["stage"] in ("postprocess", "score") and bad["error"]
 
@@ -845,11 +887,16 @@ def test_a_python_metric(tmp_path):
 METRICS = ["1/0", "return None", "return 5", "return {'a': 'x'}", "return {'a': float('nan')}", "while True: pass", "import os; os._exit(1)"]
 
 
-def test_python_metrics_that_fail_are_notes(tmp_path):
+@in_background("metrics", "test_python_metrics_that_fail_are_notes")
+def failing_metrics(folder):
+    return Apart(project(folder(), FEW, task(python(SCORE, *(metric(body, key=f"own{n}") for n, body in enumerate(METRICS)), MEAN))), timeout=0.3, workers=1)
+
+
+def test_python_metrics_that_fail_are_notes(behind):
     "One note each, and the other metrics are there"
-    result = run(project(tmp_path, FEW, task(python(SCORE, *(metric(body, key=f"own{n}") for n, body in enumerate(METRICS)), MEAN))), timeout=0.2, workers=1)
-    assert result.metrics == {"Score": 3} and len(result.tasks["t"].notes) == len(METRICS)
-    assert all(f"own{n}" in note and "\n" not in note for n, note in enumerate(result.tasks["t"].notes))
+    made = behind["metrics"].result()
+    assert made["metrics"] == {"Score": 3} and len(made["notes"]) == len(METRICS)
+    assert all(f"own{n}" in note and "\n" not in note for n, note in enumerate(made["notes"]))
 
 
 @pytest.mark.parametrize("body", ["return {'a': None}", "return {'a': 10**400}", "return {'a': True}", "return {1: 2}", "return {}"])
@@ -1014,7 +1061,7 @@ FAILING = {   # what the scorer does, and the cause that the user reads
     "abort": ("os.abort()", "exit code -6"),
     "infinite recursion": ("compute_scores(sample, solver_output)", "RecursionError"),
     "much memory": ("soft, hard = resource.getrlimit(resource.RLIMIT_AS); resource.setrlimit(resource.RLIMIT_AS, (int(open('/proc/self/statm').read().split()[0])*4096 + 10**8, hard))\n        kept = []\n"
-                    "        try:\n            while True: kept.append(bytearray(10**7))\n        finally: kept.clear(); resource.setrlimit(resource.RLIMIT_AS, (soft, hard))", "MemoryError"),
+                    "        try:\n            while True: kept.append(bytearray(4*10**7))\n        finally: kept.clear(); resource.setrlimit(resource.RLIMIT_AS, (soft, hard))", "MemoryError"),
     "NaN": ("return {'score': float('nan')}", "'score'.*nan"),
     "infinity": ("return {'score': -float('inf')}", "'score'.*inf"),
     "NaN inside": ("return {'score': 1, 'more': [{'deep': float('nan')}]}", "'more'.*nan"),
@@ -1092,11 +1139,15 @@ def alternating(table): return [{"id": f"good {n}" if what == "good" else what, 
 def good(found): return [r for r in found["rows"] if r["id"].startswith("good")]
 
 
-@pytest.fixture(scope="module")
-def failing(tmp_path_factory):
+@in_background("failing", "test_a_scorer_that_fails_costs_its_sample", "test_a_scorer_that_fails_costs_no_other_sample")
+def failing_runs(folder):
     "One run of a scorer that fails in every way, on every second sample"
     scorer = python(doing({name: body for name, (body, _) in FAILING.items()}))
-    return apart(project(tmp_path_factory.mktemp("failing"), alternating(FAILING), task(scorer)), timeout=1, workers=2, seconds=60)
+    return Apart(project(folder(), alternating(FAILING), task(scorer)), timeout=1, workers=2, seconds=50)
+
+
+@pytest.fixture
+def failing(behind): return behind["failing"].result()
 
 
 @pytest.mark.parametrize("name", FAILING)
@@ -1114,11 +1165,15 @@ def test_a_scorer_that_fails_costs_no_other_sample(failing):
     assert f"{n} failed (score: {n})" in failing["text"]
 
 
-@pytest.fixture(scope="module")
-def untidy(tmp_path_factory):
+@in_background("untidy", "test_a_scorer_with_bad_manners_has_its_score", "test_bad_manners_cost_no_other_sample")
+def untidy_run(folder):
     "One run of a scorer with bad manners. That its output was read as JSON shows that nothing was printed into it"
     whole = {"type": "string_equals_mcqa", "key": "choice", "ground_truth_choice": "y", "choices": "['y']"}
-    return apart(project(tmp_path_factory.mktemp("untidy"), alternating(UNTIDY), task(python(doing(UNTIDY)), whole)), timeout=5, workers=1, seconds=60)
+    return Apart(project(folder(), alternating(UNTIDY), task(python(doing(UNTIDY)), whole)), timeout=5, workers=1, seconds=50)
+
+
+@pytest.fixture
+def untidy(behind): return behind["untidy"].result()
 
 
 @pytest.mark.parametrize("name", UNTIDY)
@@ -1131,20 +1186,17 @@ def test_bad_manners_cost_no_other_sample(untidy):
     assert len(good(untidy)) == len(UNTIDY) + 1 and [(r["id"], r["error"]) for r in good(untidy) if r["stage"] or r["score"] != 1.0 or r["is_correct"] is not True] == []
 
 
-@pytest.fixture(scope="module")
-def breaking(soon, tmp_path_factory):
+@in_background("breaking", "test_what_a_scorer_returns_or_raises_does_not_break_the_run")
+def breaking_runs(folder):
     "For each a run of its own: one such sample among forty"
-    found = {}
-    for name, (body, _) in BREAKING.items():
-        rows = [{"id": "bad" if n == 20 else f"good {n}", "what": name if n == 20 else "", "x": 1, "trace": trace()} for n in range(40)]
-        found[name] = soon(project(tmp_path_factory.mktemp("breaking"), rows, task(python(doing({name: body})))), timeout=5, workers=2)
-    return found
+    def rows(name): return [{"id": "bad" if n == 20 else f"good {n}", "what": name if n == 20 else "", "x": 1, "trace": trace()} for n in range(40)]
+    return {name: Apart(project(folder(), rows(name), task(python(doing({name: body})))), timeout=5, workers=2, seconds=15) for name, (body, _) in BREAKING.items()}
 
 
 @pytest.mark.parametrize("name", BREAKING)
-def test_what_a_scorer_returns_or_raises_does_not_break_the_run(breaking, name):
+def test_what_a_scorer_returns_or_raises_does_not_break_the_run(behind, name):
     "The others have their scores; the result can be shown and saved"
-    found, cause = breaking[name].result(), BREAKING[name][1]
+    found, cause = behind["breaking"][name].result(), BREAKING[name][1]
     assert len(found["rows"]) == 40 and [r["score"] for r in good(found)] == [1.0]*39
     [bad] = [r for r in found["rows"] if r["id"] == "bad"]
     if cause: assert bad["stage"] == "score" and cause in bad["error"]
@@ -1154,22 +1206,22 @@ def test_what_a_scorer_returns_or_raises_does_not_break_the_run(breaking, name):
 ODD = ["return {'score': 10**400}", "return {'score': 1e300}", "return {'score': 'high'}", "return {}", "return {'score': None}", "return {'score': [1]}"]
 
 
-@pytest.fixture(scope="module")
-def odd(soon, tmp_path_factory):
+@in_background("odd", "test_one_odd_score_does_not_take_the_mean_of_the_others")
+def odd_runs(folder):
     "For each a run without YAML: one such sample among five"
     found = {}
     for body in ODD:
-        folder = tmp_path_factory.mktemp("odd")
-        (folder/"scorer.py").write_text(f"def compute_scores(sample, solver_output):\n    if sample['x'] == 3: {body}\n    return {{'score': 1.0}}\n")
-        (folder/"d.jsonl").write_text(jsonl(FEW))
-        found[body] = soon(folder/"d.jsonl", scorer=str(folder/"scorer.py"))
+        at = folder()
+        (at/"scorer.py").write_text(f"def compute_scores(sample, solver_output):\n    if sample['x'] == 3: {body}\n    return {{'score': 1.0}}\n")
+        (at/"d.jsonl").write_text(jsonl(FEW))
+        found[body] = Apart(at/"d.jsonl", scorer=str(at/"scorer.py"))
     return found
 
 
 @pytest.mark.parametrize("body", ODD)
-def test_one_odd_score_does_not_take_the_mean_of_the_others(odd, body):
+def test_one_odd_score_does_not_take_the_mean_of_the_others(behind, body):
     "The mean of the rest is there, or a word says why not"
-    found = odd[body].result()
+    found = behind["odd"][body].result()
     assert [r["score"] for r in found["rows"] if r["row"] != 3] == [1.0]*4
     assert found["metrics"].get("score") == 1.0 or found["notes"] or "score" in str(found["problems"])
 
@@ -1184,10 +1236,15 @@ def test_one_sample_without_the_score_of_a_metric_is_told(tmp_path, bad):
     assert made["t"].notes or (made["t"].metrics == {"Score": 1.0} and made["t"].figures[0].n == 4)
 
 
-def test_several_hanging_samples(tmp_path):
-    "None costs another"
+@in_background("hanging", "test_several_hanging_samples")
+def hanging_run(folder):
     rows = [row(n, what="sleep" if n % 10 == 3 else "") for n in range(20)]
-    found = apart(project(tmp_path, rows, task(python(doing({"sleep": "time.sleep(600)"})))), timeout=0.5, workers=2)
+    return Apart(project(folder(), rows, task(python(doing({"sleep": "time.sleep(600)"})))), timeout=0.5, workers=2)
+
+
+def test_several_hanging_samples(behind):
+    "None costs another"
+    found = behind["hanging"].result()
     assert [r["stage"] for r in found["rows"]] == ["score" if n % 10 == 3 else None for n in range(20)]
 
 
@@ -1279,8 +1336,8 @@ DEEP = {   # how deep, and how the row comes to a scorer
 }
 
 
-@pytest.fixture(scope="module")
-def deep(soon, tmp_path_factory):
+@in_background("deep", "test_a_row_that_is_nested_deeply")
+def deep_runs(folder):
     "For each a run of its own: one such row among six"
     made = {}
     for name, (depth, more) in DEEP.items():
@@ -1288,14 +1345,14 @@ def deep(soon, tmp_path_factory):
         line = json.dumps({"id": "bad", "x": 1, "trace": trace()})[:-1] + f', "deep": {nested}}}\n'
         text = table([*FEW[:2], {"id": "bad", "x": 1, "trace": trace(), "deep": nested}, *FEW[2:]]) if "CSV" in name else jsonl(FEW[:2]) + line + jsonl(FEW[2:])
         more = {"task": task(ITEMS), **more}
-        made[name] = soon(project(tmp_path_factory.mktemp("deep"), text, more.pop("task"), **more), seconds=8)
+        made[name] = Apart(project(folder(), text, more.pop("task"), **more), seconds=10)
     return made
 
 
 @pytest.mark.parametrize("name", DEEP)
-def test_a_row_that_is_nested_deeply(deep, name):
+def test_a_row_that_is_nested_deeply(behind, name):
     "Deep enough that it can be read, and perhaps not be sent to a worker or copied"
-    found = deep[name].result()
+    found = behind["deep"][name].result()
     assert [r["score"] for r in found["rows"] if r["row"] != 3] == [1.0]*5 and len(found["rows"]) == 6
     assert found["rows"][2].get("score") == 1.0 or found["rows"][2]["error"]
 
@@ -1386,22 +1443,22 @@ ENDLESS = {"loops": "{% for i in range(99999) %}{% for j in range(99999) %}{% en
 ASKED = list(itertools.product(("a filter", "a scorer", "an action rule"), ENDLESS))
 
 
-@pytest.fixture(scope="module")
-def endless(soon, tmp_path_factory):
+@in_background("endless", "test_a_template_that_never_ends")
+def endless_runs(folder):
     "For each template and place a run of its own"
     made = {}
     for where, name in ASKED:
         rule = {"op": "equals", "expression": ENDLESS[name], "value": 1}
         scorers = [{"type": "string_equals", "ground_truth": ENDLESS[name]}] if where == "a scorer" else [ITEMS]
-        path = project(tmp_path_factory.mktemp("endless"), FEW[:2], task(*scorers, **({"actions": rules(rule)} if where == "an action rule" else {})), datasets=[data(**({"filters": [rule]} if where == "a filter" else {}))])
-        made[where, name] = soon(path, timeout=0.5, seconds=8)
+        path = project(folder(), FEW[:2], task(*scorers, **({"actions": rules(rule)} if where == "an action rule" else {})), datasets=[data(**({"filters": [rule]} if where == "a filter" else {}))])
+        made[where, name] = Apart(path, timeout=0.5, seconds=10)
     return made
 
 
 @pytest.mark.parametrize(("where", "name"), ASKED)
-def test_a_template_that_never_ends(endless, where, name):
+def test_a_template_that_never_ends(behind, where, name):
     "Wherever it stands, it has a time limit, or an error, and costs the samples it was asked for"
-    found = endless[where, name].result()
+    found = behind["endless"][where, name].result()
     assert set(by("stage", found["rows"])) <= {"filter", "score", "actions"} and (found["rows"] or found["problems"])
 
 
@@ -1661,7 +1718,8 @@ def test_nothing_is_left_running(tmp_path):
     run(project(tmp_path, FEW, task(python(doing({"": "time.sleep(600)"})))) , timeout=0.1, workers=2, limit=0)
     rows = [{**r, "what": "sleep"} for r in FEW]
     run(project(tmp_path, rows, task(python(doing({"sleep": "time.sleep(600)"})))), timeout=0.1, workers=2)
-    alive = [p for p in Path("/proc").iterdir() if p.name.isdigit() and _parent(p) == os.getpid()]
+    background = {job.process.pid for job in Apart.running}
+    alive = [p for p in Path("/proc").iterdir() if p.name.isdigit() and _parent(p) == os.getpid() and int(p.name) not in background]
     assert not alive
 
 

@@ -37,13 +37,13 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-# %% ../nbs/51_run.ipynb #0851c5a3
+# %% ../nbs/51_run.ipynb #84e390f5
 from .check import evaluation_findings, form_findings
 from .dataset import Dataset
 from .metrics import MetricError, SampleScore, aggregate, metric_values, pass_hat
 from .project import Project, load_project
 from .result import ORIGIN, Figure, Result, Rows, TaskResult, counted, mean_figure, means, numbers
-from .score import SolverTrace, function_call_coverage, string_equals, string_equals_mcqa
+from .score import Scores, SolverTrace, function_call_coverage, string_equals, string_equals_mcqa
 from .source import InputError, Rejected, SchemaError, TracekitError
 from .trace import Trace
 from .worker import Failure, isolated, tidy, told
@@ -271,21 +271,23 @@ def _accepts(function: Callable[..., Any]) -> int:
     if inspect.Parameter.VAR_POSITIONAL in kinds: return sys.maxsize
     return sum(k in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for k in kinds)
 
-# %% ../nbs/51_run.ipynb #89d48ea4
+# %% ../nbs/51_run.ipynb #cecbf305
 def checked_scores(result: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     "Scores and metadata from what a scorer returned: a dict, or {scores, metadata}. Raises Stop if it is neither, or no JSON"
     if not isinstance(result, Mapping): raise Stop("score", f"the scorer returned {_kind(result)}, expected a dict of scores by name")
     inner = result["scores"] if isinstance(result.get("scores"), Mapping) else result
     given = result.get("metadata") if inner is not result else None
-    if not isinstance(given, Mapping | None): raise Stop("score", f"the metadata is {_kind(given)}, expected a dict")
-    metadata = {**(getattr(inner, "metadata", None) or {}), **(given or {})}
+    if given is not None and not isinstance(given, Mapping): raise Stop("score", f"the metadata is {_kind(given)}, expected a dict")
+    metadata = getattr(inner, "metadata", None) or {}
+    if given: metadata = {**metadata, **given}
     return {str(k): _json(v, "score", k) for k, v in inner.items()}, {str(k): _json(v, "metadata", k) for k, v in metadata.items()}
 
 _FINE = frozenset((bool, type(None)))
 
 def _json(value: Any, what: str, name: Any) -> Any:
     "A value as JSON data; raises Stop if it is none"
-    if type(value) in _FINE: return value
+    kind = type(value)
+    if kind in _FINE or kind is float and math.isfinite(value) or kind is str and value.isascii(): return value
     if isinstance(value, str): return value.encode(errors="backslashreplace").decode()
     if isinstance(value, bool): return bool(value)
     if isinstance(value, int):
@@ -335,7 +337,7 @@ SCORERS: dict[str, Callable[[Mapping[str, Any], Any, SolverTrace | None], Any]] 
     "python": lambda spec, sample, given: called(loaded(spec["snippet"]), sample, given),
 }
 
-# %% ../nbs/51_run.ipynb #cb19e87b
+# %% ../nbs/51_run.ipynb #eca84046
 @dataclass
 class Plan:
     "How a task's samples are scored; scorers have their type, key and spec"
@@ -349,9 +351,7 @@ class Plan:
     def read(self, row: Any) -> Any:
         "A row as its scorers need it: tracekit's own take the trace from the solver's output, so in the row it stays text"
         if not isinstance(row, bytes) or not self._own: return opened(row)
-        try:
-            if not row.isascii(): row.decode()   # a column that is read later must not fail then
-            members = _MEMBERS.decode(row)
+        try: members = _MEMBERS.decode(row)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError): return opened(row)
         if self.trace_column in members:
             trace = bytes(members[self.trace_column])
@@ -367,10 +367,14 @@ class _Lazy(dict[str, Any]):
     "A row for tracekit's own scorers: a column is read when it is asked for"
     def __getitem__(self, name: str) -> Any:
         value = super().__getitem__(name)
-        if type(value) is msgspec.Raw: value = self[name] = msgspec.json.decode(value)
+        if type(value) is not msgspec.Raw: return value
+        try: value = self[name] = msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e: raise Stop("read", f"not JSON: {name}: {e}") from None
         return value
 
-    def get(self, name: str, default: Any = None) -> Any: return self[name] if name in self else default
+    def get(self, name: str, default: Any = None) -> Any:
+        value = super().get(name, default)
+        return self[name] if type(value) is msgspec.Raw else value
 
 _MEMBERS: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -395,7 +399,7 @@ def postprocessed(plan: Plan, sample: Any, given: SolverTrace | None) -> list[tu
         raise Stop("postprocess", f"the postprocessor returned {_kind(made)}, expected a list of (sample, solver_output)")
     return [(dict(s), o if isinstance(o, SolverTrace) else SolverTrace(o)) for s, o in made]
 
-# %% ../nbs/51_run.ipynb #e4eb8dcc
+# %% ../nbs/51_run.ipynb #06fe2911
 def score_sample(plan: Plan, sample: Any) -> list[dict[str, Any]]:
     "For each sample that comes of this one: {columns, scores, metadata, failed}, the last three by the key of the scorer"
     stage = "solve"
@@ -403,8 +407,10 @@ def score_sample(plan: Plan, sample: Any) -> list[dict[str, Any]]:
         given = solved(plan, sample)
         stage = "postprocess"
         made = postprocessed(plan, sample, given)
-    except BaseException as e: return [_nothing(sample, e.stage if isinstance(e, Stop) else stage, _cause(e))]
-    return [_scored(plan, s, o, _columns(s)) for s, o in made] or [{**_nothing(sample, "", ""), "failed": {}, "excluded": ["postprocessor"]}]
+        return [_scored(plan, s, o, _columns(s)) for s, o in made] or [{**_nothing(sample, "", ""), "failed": {}, "excluded": ["postprocessor"]}]
+    except BaseException as e:
+        columns = {n: v for n, v in sample.items() if type(v) is not msgspec.Raw}
+        return [_nothing(columns, e.stage if isinstance(e, Stop) else stage, _cause(e))]
 
 def _scored(plan: Plan, sample: Any, given: SolverTrace | None, columns: dict[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {"columns": columns, "scores": {}, "metadata": {}, "failed": {}, "excluded": []}
@@ -412,24 +418,28 @@ def _scored(plan: Plan, sample: Any, given: SolverTrace | None, columns: dict[st
     several = len(plan.scorers)*plan.trials > 1 or plan.keep
     for scorer in plan.scorers:
         try:
-            found = [checked_scores(_asked(scorer, sample, given, several)) for _ in range(plan.trials)]
+            found = [_asked(scorer, sample, given, several) for _ in range(plan.trials)]
             out["scores"][scorer["key"]] = aggregate([s for s, _ in found], plan.aggregators) if plan.trials > 1 else found[0][0]
             out["metadata"][scorer["key"]] = found[0][1]
-        except BaseException as e: out["failed"][scorer["key"]] = ("score", _cause(e))
+        except BaseException as e: out["failed"][scorer["key"]] = (e.stage if isinstance(e, Stop) else "score", _cause(e))
     return out
 
-def _asked(scorer: Mapping[str, Any], sample: Any, given: SolverTrace | None, several: bool) -> Any:
-    "What a scorer returns; user code gets a copy if somebody else looks at the sample too"
-    if several and scorer["type"] == "python": sample, given = deepcopy(sample), SolverTrace(deepcopy(given.plain)) if given else None
-    return SCORERS[scorer["type"]](scorer["spec"], sample, given)
+def _asked(scorer: Mapping[str, Any], sample: Any, given: SolverTrace | None, several: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    "The scores and metadata of a scorer; user code gets a copy if somebody else looks at the sample too, and what it returns is checked"
+    if (snippet := scorer["spec"].get("snippet")) is not None and snippet.own:
+        result = loaded(snippet)(sample, given)
+        return (result, result.metadata) if isinstance(result, Scores) else (result["scores"], result["metadata"])
+    if several and snippet is not None: sample, given = deepcopy(sample), SolverTrace(deepcopy(given.plain)) if given else None
+    return checked_scores(SCORERS[scorer["type"]](scorer["spec"], sample, given))
 
 def _cause(error: BaseException) -> str: return tidy(str(error)) if isinstance(error, TracekitError) else told(error)
 
 IDS = ("sample_id", "id", "simulation_id", "task_id")   # columns that may name a sample; the first that is there does
+_KEPT = (*IDS, "trial")
 
 def _columns(sample: Mapping[str, Any]) -> dict[str, Any]:
     "What a result row keeps of its sample: the columns that say which it is, and the reward that the log recorded"
-    kept = {name: value for name in (*IDS, "trial") if type(value := sample.get(name)) in (str, int)}
+    kept = {name: value for name in _KEPT if type(value := sample.get(name)) in (str, int)}
     return kept | {"official_reward": reward} if type(reward := sample.get("reward")) in (int, float) else kept
 
 def _nothing(sample: Any, stage: str, cause: str) -> dict[str, Any]:
@@ -583,7 +593,7 @@ def _side_by_side(sources: Sequence[tuple[str, Callable[[float], Iterator[Sample
         stop = next((row for row in read if isinstance(row, Stop)), None)
         yield n, stop or {name: row for (name, _), row in zip(sources, read)}
 
-# %% ../nbs/51_run.ipynb #40a2ce07
+# %% ../nbs/51_run.ipynb #0db79399
 @dataclass
 class Options:
     "How a run is carried out: the first `limit` samples, those with one of `ids`, `timeout` in seconds a sample"
@@ -593,9 +603,12 @@ class Options:
     timeout: float = 60.0
     progress: bool = False
 
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 0: raise InputError(f"limit: expected a number of samples from 0, got {self.limit}")
+        if self.timeout <= 0: raise InputError(f"timeout: expected seconds, more than 0, got {self.timeout:g}")
+
 def _chosen(rows: Iterator[Sample], options: Options, limit: int | None, head: bool = True) -> Iterator[Sample]:
     "The samples that the options ask for"
-    if options.limit is not None and options.limit < 0: raise InputError(f"limit: expected a number of samples from 0, got {options.limit}")
     if options.ids: rows = ((n, row) for n, row in ((n, opened(row)) for n, row in rows) if not isinstance(row, Stop) and (_names(row) or {str(n)}) & set(options.ids))
     counts = [n for n in (limit, options.limit) if n is not None]
     if not counts: return rows

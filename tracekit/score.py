@@ -25,7 +25,7 @@ import msgspec
 from .source import InputError
 from .trace import Trace, twin
 
-# %% ../nbs/50_score.ipynb #9250455f
+# %% ../nbs/50_score.ipynb #8cb1a77e
 def recorded_calls(trace: Any) -> list[dict[str, Any]]:
     "Every call of a trace (a Trace, a plain dict, or any object with .items), with its result: name, args, created_by, output, failed, item"
     return _paired(items_of(trace))
@@ -39,12 +39,12 @@ def _paired(items: Sequence[Any]) -> list[dict[str, Any]]:
         if item.type == "function_call":
             calls.append({"name": item.name, "args": arguments_of(item.arguments), "created_by": getattr(item, "created_by", None),
                           "output": None, "failed": False, "item": n})
-            ids.append(str(item.call_id))
-        elif item.type == "function_call_output": results[str(item.call_id)] = item
+            ids.append(item.call_id)
+        elif item.type == "function_call_output": results[item.call_id] = item
     for call, id in zip(calls, ids):
         if (result := results.get(id)) is not None:
             call["output"] = text = result_text(result.output)
-            call["failed"] = getattr(status := result.status, "value", status) == "incomplete" or text.startswith("Error")
+            call["failed"] = result.status == "incomplete" or text.startswith("Error") or getattr(result.status, "value", "") == "incomplete"
     return calls
 
 class Item(msgspec.Struct):
@@ -70,13 +70,20 @@ def items_of(trace: Any) -> list[Any]:
         try: return msgspec.convert(trace, _TWIN).items  # type: ignore[no-any-return]
         except (msgspec.ValidationError, UnicodeError, RecursionError): items = trace.get("items")
     if not isinstance(items, list): return []
-    return [Item(**{n: i[n] for n in Item.__struct_fields__ if n in i}) if isinstance(i, Mapping) else i for i in items if hasattr(i, "type") or isinstance(i, Mapping)]
+    return [_item(i) if isinstance(i, Mapping) else i for i in items if hasattr(i, "type") or isinstance(i, Mapping)]
+
+def _item(given: Mapping[str, Any]) -> Item:
+    made = Item(**{name: given[name] for name in Item.__struct_fields__ if name in given})
+    made.call_id = str(made.call_id)
+    return made
 
 def arguments_of(text: Any) -> Any:
     "The arguments of a call as data; {} if there are none, and the text itself if it is no JSON"
     if not text: return {}
-    try: return msgspec.json.decode(text)
+    try: return _ARGUMENTS.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError): return text
+
+_ARGUMENTS = msgspec.json.Decoder()
 
 def result_text(output: Any) -> str:
     "What a tool returned, as text; parts without text are left out"
@@ -206,7 +213,7 @@ def trace_of(solver_output: Any) -> Any:
     if isinstance(solver_output, Trace | Mapping): return solver_output
     return getattr(solver_output, "sound", None) or getattr(solver_output, "trace", None)
 
-# %% ../nbs/50_score.ipynb #fef7a0d5
+# %% ../nbs/50_score.ipynb #533d3168
 _DECODER = msgspec.json.Decoder(_TWIN)
 
 class _Members(dict[str, Any]):
@@ -218,6 +225,7 @@ class SolverTrace:
     "What a solver made of a sample: the trace, as models (`trace`), as plain data (`plain`), or as its twin, for speed (`sound`)"
     def __init__(self, trace: Any, raw_outputs: Iterable[Any] = (), direct_ios: Iterable[Any] = ()):
         self._given, self.raw_outputs, self.direct_ios = trace, list(raw_outputs), list(direct_ios)
+        self._sound: Any = ...   # not looked for yet
 
     @cached_property
     def trace(self) -> Trace:
@@ -230,12 +238,16 @@ class SolverTrace:
         if isinstance(self._given, Trace): return self._given.model_dump(mode="json")
         return dict(self._given) if isinstance(self._given, Mapping) else msgspec.json.decode(self._given)
 
-    @cached_property
+    @property
     def sound(self) -> Any:
         "The msgspec twin of the trace, or None if it is not in the canonical full form"
+        if self._sound is ...: self._sound = self._read()
+        return self._sound
+
+    def _read(self) -> Any:
         try:
-            if isinstance(self._given, dict): return msgspec.convert(self._given, _TWIN)
-            return None if isinstance(self._given, Trace) else _DECODER.decode(self._given)
+            if isinstance(self._given, bytes): return _DECODER.decode(self._given)
+            return None if isinstance(self._given, Trace) else msgspec.convert(self._given, _TWIN)
         except (msgspec.MsgspecError, UnicodeError, RecursionError): return None
 
     @property
