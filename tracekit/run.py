@@ -6,22 +6,17 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Sample', 'SCORERS', 'IDS', 'NEEDS_MODEL', 'Stop', 'samples', 'opened', 'packed', 'folder_rows', 'fill', 'fill_text',
-           'passes', 'picked', 'Snippet', 'loaded', 'called', 'checked_scores', 'Plan', 'solved', 'postprocessed',
+__all__ = ['SCORERS', 'IDS', 'NEEDS_MODEL', 'Snippet', 'loaded', 'called', 'checked_scores', 'Plan', 'solved', 'postprocessed',
            'score_sample', 'scored_rows', 'flat', 'Prepared', 'prepared', 'Options', 'carried_out', 'specifications',
            'run', 'cores', 'named_scorer', 'score']
 
-# %% ../nbs/51_run.ipynb #d41cf1d5
+# %% ../nbs/51_run.ipynb #73023bc4
 import asyncio
-import csv
-import hashlib
 import importlib
 import inspect
-import json
 import math
 import os
 import random
-import re
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,193 +32,17 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-# %% ../nbs/51_run.ipynb #84e390f5
+# %% ../nbs/51_run.ipynb #48fe3604
 from .check import evaluation_findings, form_findings
 from .dataset import Dataset
 from .metrics import MetricError, SampleScore, aggregate, metric_values, pass_hat
 from .project import Project, load_project
 from .result import ORIGIN, Figure, Result, Rows, TaskResult, counted, mean_figure, means, numbers
+from .samples import Sample, Stop, fill, fill_text, folder_rows, judged, opened, packed, picked, samples
 from .score import Scores, SolverTrace, function_call_coverage, string_equals, string_equals_mcqa
-from .source import InputError, Rejected, SchemaError, TracekitError
+from .source import InputError, SchemaError, TracekitError
 from .trace import Trace
 from .worker import Failure, isolated, tidy, told
-
-# %% ../nbs/51_run.ipynb #ef1b30f9
-class Stop(TracekitError):
-    "A sample cannot go on: `stage` says where, the message why"
-    def __init__(self, stage: str, cause: str):
-        super().__init__(stage, cause)   # both, so that it can travel between processes
-        self.stage = stage
-
-    def __str__(self) -> str: return str(self.args[1])
-
-Sample = tuple[int, Any]   # the number of the row, from 1, and the row, its line, or what is wrong with it (a Stop)
-
-def samples(path: Path) -> Iterator[Sample]:
-    "Every row of a .jsonl or .csv file, a folder of Parquet parts, or a folder of text files"
-    suffix = path.suffix.lower()
-    if path.is_file() and suffix == ".jsonl":
-        with open(path, "rb", buffering=1 << 20) as f:
-            yield from enumerate((line for line in f if not line.isspace()), 1)
-    elif path.is_file() and suffix == ".csv":
-        csv.field_size_limit(1 << 30)
-        try:
-            with open(path, newline="", encoding="utf-8-sig") as f:
-                yield from enumerate(({str(name): _cell(text) for name, text in row.items()} for row in csv.DictReader(f)), 1)
-        except (UnicodeDecodeError, csv.Error) as e: raise InputError(f"{path}: cannot be read as CSV in UTF-8: {e}") from None
-    elif path.is_dir() or suffix == ".parquet": yield from enumerate(_parquet(path), 1)
-    else: raise InputError(f"{path}: rows are read from .jsonl, .csv and .parquet files; convert a log first: tracekit convert {path}")
-
-def _parquet(path: Path) -> Iterator[Any]:
-    try: yield from Dataset(path).plain()
-    except (OSError, ValueError) as e: raise InputError(f"{path}: cannot be read as Parquet: {e}") from None   # pyarrow's errors are both
-
-def _cell(text: Any) -> Any:
-    "A cell of a CSV file; an object or a list in JSON is read"
-    if not isinstance(text, str) or text[:1] not in ("{", "["): return text
-    try: return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError): return text
-
-def opened(row: Any) -> Any:
-    "A row, read if it is a line still; a Stop if it cannot be read"
-    if not isinstance(row, bytes): return row
-    try: made = msgspec.json.decode(row.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e: return Stop("read", f"not JSON: {e}")
-    return made if isinstance(made, dict) else Stop("read", f"a row is an object, got {type(made).__name__}")
-
-def packed(row: Any) -> Any:
-    "A row as its line, the form in which it travels to a worker: pickling would fail on deep nesting"
-    try: return row if isinstance(row, bytes | Stop) else msgspec.json.encode(row)
-    except (RecursionError, UnicodeError, msgspec.MsgspecError, TypeError, ValueError) as e: return Stop("read", f"cannot be written as JSON: {e}")
-
-# %% ../nbs/51_run.ipynb #41eca813
-def folder_rows(path: Path, extension: str | None) -> Iterator[Sample]:
-    "A row for each text file of a folder: sample_id (a hash), file_name, content, and its front matter"
-    from yaml import YAMLError, safe_load
-    pattern = f"*.{extension.lstrip('.')}" if extension else "*"
-    for n, file in enumerate(sorted(p for p in path.rglob(pattern) if p.is_file() and p.suffix.lower() != ".pdf"), 1):
-        try:
-            text = file.read_text(encoding="utf-8")
-            matter: Any = {}
-            if text.startswith("---\n") and "\n---" in text[4:]:
-                head, _, text = text[4:].partition("\n---")
-                matter = safe_load(head) or {}
-                text = text.lstrip("-").removeprefix("\n")
-            row = {"sample_id": hashlib.sha256(text.encode()).hexdigest(), "file_name": file.name, "content": text}
-            yield n, {**row, **matter} if isinstance(matter, dict) else Stop("read", f"{file.name}: its front matter is no mapping")
-        except (OSError, UnicodeDecodeError, YAMLError) as e: yield n, Stop("read", f"{file.name}: {e}")
-
-# %% ../nbs/51_run.ipynb #3a74b95b
-@cache
-def _jinja() -> Any:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-    made = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
-    made.filters |= {
-        "fromjson": lambda text: msgspec.json.decode(str(text)),
-        "json_escape": lambda text: json.dumps(str(text), ensure_ascii=False)[1:-1],
-        "zip": zip,
-        "merge": lambda *given: {k: v for one in given for k, v in one.items()},
-        "regex_replace": lambda text, pattern, new: re.sub(pattern, new, text),
-    }
-    made.policies["json.dumps_function"] = _as_json
-    return made
-
-def _as_json(value: Any, **options: Any) -> str:
-    "What the filter tojson makes of a value; one that is not there is an error here too"
-    from jinja2 import Undefined
-    if isinstance(value, Undefined): value._fail_with_undefined_error()
-    return json.dumps(value, **options)
-
-@cache
-def _template(text: str) -> Callable[[Mapping[str, Any]], Any]:
-    "A template as a function of its context; raises InputError if it cannot be read"
-    from jinja2 import Undefined
-    inner = text.strip()
-    single = inner.startswith("{{") and inner.endswith("}}") and "{{" not in inner[2:-2] and "}}" not in inner[2:-2] and "{%" not in inner
-    try:
-        if not single: return _text_template(text)
-        expression = _jinja().compile_expression(inner[2:-2].removeprefix("-").removesuffix("-").strip(), undefined_to_none=False)
-    except Exception as e: raise InputError(f"template {text!r:.80}: {type(e).__name__}: {e}"[:500]) from None
-    def value(context: Mapping[str, Any]) -> Any:
-        found = expression(**context)
-        if isinstance(found, Undefined): found._fail_with_undefined_error()
-        return str(found) if isinstance(found, str) else found   # tojson gives a text that is marked as safe
-    return value
-
-def fill(text: str, context: Mapping[str, Any]) -> Any:
-    "What a template gives for a context (sample, solver_output, scores); raises InputError if something is not there"
-    return _filled(_template(text), text, context)
-
-def fill_text(text: str, context: Mapping[str, Any]) -> str:
-    "What a template gives for a context, as text; raises InputError if something is not there"
-    return str(_filled(_text_template(text), text, context))
-
-def _filled(made: Callable[[Mapping[str, Any]], Any], text: str, context: Mapping[str, Any]) -> Any:
-    try: return made(context)
-    except Exception as e: raise InputError(f"template {text!r:.80}: {e}") from None   # whatever the expressions of a template may raise
-
-@cache
-def _text_template(text: str) -> Callable[[Mapping[str, Any]], Any]:
-    try: return _jinja().from_string(text).render  # type: ignore[no-any-return]
-    except Exception as e: raise InputError(f"template {text!r:.80}: {type(e).__name__}: {e}"[:500]) from None   # Jinja's own, or nested too deeply
-
-# %% ../nbs/51_run.ipynb #caeaec70
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "equals": lambda a, b: a == b,
-    "not_equals": lambda a, b: a != b,
-    "greater_than": lambda a, b: a > b,
-    "less_than": lambda a, b: a < b,
-    "greater_or_equal": lambda a, b: a >= b,
-    "less_or_equal": lambda a, b: a <= b,
-}
-
-def _number(value: Any) -> Any:
-    "A text that is a number, such as a cell of a CSV file, as a number"
-    try: return float(value) if isinstance(value, str) else value
-    except ValueError: return value
-
-def passes(rule: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
-    "Whether a filter holds; raises InputError if it asks for what is not there, or compares what cannot be compared"
-    op = rule["op"]
-    if "{{" not in rule["expression"] and "{%" not in rule["expression"]:
-        raise InputError(f"filter expression {rule['expression']!r:.60} asks for nothing; write it as a template: {{{{ {rule['expression']:.60} }}}}")
-    try: found = fill(rule["expression"], context)
-    except InputError:
-        if op in ("exists", "not_exists"): return op == "not_exists"
-        raise
-    if op in ("exists", "not_exists"): return (found is not None) == (op == "exists")
-    if op in ("is_true", "is_false"): return bool(found) == (op == "is_true")
-    if op in ("in", "not_in"): return (found in rule["values"]) == (op == "in")
-    try: return _COMPARE[op](_number(found) if op not in ("equals", "not_equals") and isinstance(rule["value"], int | float) else found, rule["value"])
-    except TypeError: raise InputError(f"{rule['expression']}: {found!r:.40} cannot be compared with {rule['value']!r:.40} by {op}") from None
-
-def picked(rows: Iterable[Sample], filters: Sequence[Mapping[str, Any]], limit: float = 60.0) -> Iterator[Sample]:
-    "The samples that pass all filters, judged in a worker; one that a filter cannot judge has failed in the stage filter"
-    if not filters:
-        yield from rows
-        return
-    away: deque[Sample] = deque()
-    def asked() -> Iterator[Any]:
-        for n, row in rows:
-            away.append((n, packed(row)))
-            yield None if isinstance(away[-1][1], Stop) else away[-1][1]
-    for found in isolated(partial(_filtered, filters), asked(), 1, limit):
-        n, row = away.popleft()
-        if isinstance(row, Stop): yield n, row
-        elif isinstance(found, Failure): yield n, Stop("filter", found.cause)
-        elif isinstance(found, str): yield n, Stop("filter", found)
-        elif isinstance(found, Stop): yield n, found
-        elif all(found): yield n, row
-
-def _filtered(filters: Sequence[Mapping[str, Any]], line: bytes | None) -> list[bool] | str | Stop:
-    row = opened(line)
-    return row if isinstance(row, Stop) else [] if row is None else _judged(filters, {**row, "sample": row})
-
-def _judged(rules: Sequence[Mapping[str, Any]], context: Mapping[str, Any]) -> list[bool] | str:
-    "Which rules hold for a sample, or why that cannot be told"
-    try: return [passes(rule, context) for rule in rules]
-    except InputError as e: return str(e)
 
 # %% ../nbs/51_run.ipynb #d7f0451d
 @dataclass(frozen=True)
@@ -337,7 +156,7 @@ SCORERS: dict[str, Callable[[Mapping[str, Any], Any, SolverTrace | None], Any]] 
     "python": lambda spec, sample, given: called(loaded(spec["snippet"]), sample, given),
 }
 
-# %% ../nbs/51_run.ipynb #eca84046
+# %% ../nbs/51_run.ipynb #79b7dad4
 @dataclass
 class Plan:
     "How a task's samples are scored; scorers have their type, key and spec"
@@ -378,6 +197,7 @@ class _Lazy(dict[str, Any]):
 
 _MEMBERS: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
+# %% ../nbs/51_run.ipynb #44950085
 def solved(plan: Plan, sample: Any) -> SolverTrace | None:
     "The recorded trace of a sample, checked; None if the task has no solver. Raises Stop"
     if plan.trace_column is None: return None
@@ -482,7 +302,7 @@ def flat(out: Mapping[str, Any], n: int, key: str | None) -> dict[str, Any]:
     causes = [f"{k}: {cause}" if len(out["scores"]) + len(out["failed"]) > 1 and k else cause for k, (_, cause) in out["failed"].items()]
     return {**row, "stage": stage, "error": "; ".join(causes) or None}
 
-# %% ../nbs/51_run.ipynb #298804b1
+# %% ../nbs/51_run.ipynb #ddba3879
 @dataclass
 class Prepared:
     "A task that is ready to run"
@@ -519,6 +339,7 @@ def prepared(project: Project, specification: Mapping[str, Any], key: str) -> Pr
     made.plan.keep = bool(made.whole or made.rules)
     return made
 
+# %% ../nbs/51_run.ipynb #27235311
 def _count(value: Any, name: str) -> int:
     "A number of samples or trials; raises InputError if it is none"
     if isinstance(value, int) and not isinstance(value, bool) and value > 0: return value
@@ -593,7 +414,7 @@ def _side_by_side(sources: Sequence[tuple[str, Callable[[float], Iterator[Sample
         stop = next((row for row in read if isinstance(row, Stop)), None)
         yield n, stop or {name: row for (name, _), row in zip(sources, read)}
 
-# %% ../nbs/51_run.ipynb #0db79399
+# %% ../nbs/51_run.ipynb #4398c86a
 @dataclass
 class Options:
     "How a run is carried out: the first `limit` samples, those with one of `ids`, `timeout` in seconds a sample"
@@ -621,6 +442,7 @@ def carried_out(task: Prepared, options: Options, head: bool = True) -> TaskResu
     given = _chosen(task.rows(options.timeout), options, task.limit, head)
     outs = list(_watched(scored_rows(task.plan, given, options.workers, options.timeout), options, task.key))
     for scorer in task.whole: _score_whole(scorer, [out for _, out in outs if "sample" in out], options)
+    for key, metrics in task.metrics.items(): _fail_incomplete(key, metrics, [out for _, out in outs])
     if task.rules: _exclude(task.rules, [out for _, out in outs if "sample" in out], options)
     result = TaskResult(task.key, Rows(flat(out, n, task.key) for n, out in outs), notes=list(task.notes))
     for key, metrics in task.metrics.items(): _figures(result, key, metrics, [out for _, out in outs], options)
@@ -632,6 +454,13 @@ def carried_out(task: Prepared, options: Options, head: bool = True) -> TaskResu
     repeated = [name for name, n in Counter(r["id"] for r in result.rows).items() if n > 1]
     if repeated: result.notes.append(f"{len(repeated)} ids are in several rows, such as {repeated[0]}; `row` tells them apart")
     return result
+
+def _fail_incomplete(key: str, metrics: Sequence[Mapping[str, Any]], outs: Sequence[dict[str, Any]]) -> None:
+    "A sample without a score that a metric needs, and that others have, has failed"
+    scored = [o for o in outs if key in o["scores"]]
+    for name in {m["field"] for m in metrics if isinstance(m.get("field"), str) and m["field"] != "*"}:
+        missing = [o for o in scored if o["scores"][key].get(name) is None]
+        for out in missing if len(missing) < len(scored) else (): out["failed"][key] = ("score", f"the scorer gave no score {name!r}, which a metric needs")
 
 def _unsupported(outs: Iterable[Mapping[str, Any]]) -> Counter[str]:
     "The assertions that scorers call unsupported in their metadata, and in how many samples"
@@ -646,7 +475,7 @@ def _watched(rows: Iterator[Any], options: Options, key: str) -> Iterator[Any]:
     from tqdm.auto import tqdm
     return iter(tqdm(rows, desc=key, unit=" samples", disable=not options.progress))
 
-# %% ../nbs/51_run.ipynb #e230d9ae
+# %% ../nbs/51_run.ipynb #1ffacce9
 def _score_whole(scorer: Mapping[str, Any], outs: list[dict[str, Any]], options: Options) -> None:
     "Add the scores of a scorer that looks at all samples"
     [found] = isolated(partial(_all_scores, scorer["spec"]["snippet"]), [[out["sample"] for out in outs]], 1, 10*options.timeout)
@@ -676,12 +505,12 @@ def _exclude(rules: Sequence[Mapping[str, Any]], outs: list[dict[str, Any]], opt
 def _ruled(filters: Sequence[Mapping[str, Any]], given: tuple[bytes, bytes, bytes]) -> list[bool] | str:
     sample, scores, trace = given
     context = {"sample": opened(sample), "scores": opened(scores)}
-    return _judged(filters, context if trace == b"null" else {**context, "solver_output": SolverTrace(trace)})
+    return judged(filters, context if trace == b"null" else {**context, "solver_output": SolverTrace(trace)})
 
-# %% ../nbs/51_run.ipynb #89e195b1
+# %% ../nbs/51_run.ipynb #049e1b25
 def _figures(result: TaskResult, key: str, metrics: Sequence[Mapping[str, Any]], outs: Sequence[Mapping[str, Any]], options: Options) -> None:
     "Add the figures of a scorer to the result of its task; a metric that cannot be made is a note"
-    taking = [o for o in outs if key in o["scores"] and not o["excluded"] and not {"actions"} & o["failed"].keys()]
+    taking = [o for o in outs if key in o["scores"] and key not in o["failed"] and not o["excluded"] and not {"actions"} & o["failed"].keys()]
     scores = [o["scores"][key] for o in taking]
     for spec in metrics:
         try:
@@ -751,7 +580,7 @@ def _task_result(project: Project, spec: Mapping[str, Any], key: str, options: O
     try: return carried_out(prepared(project, spec, key), options, head)
     except (InputError, SchemaError) as e: return TaskResult(key, problem=str(e))
 
-# %% ../nbs/51_run.ipynb #51e1a092
+# %% ../nbs/51_run.ipynb #5ffd4151
 def named_scorer(scorer: str | Path) -> Snippet:
     "The scorer of that name (telecom, tau2-db, trace), or in that Python file; raises InputError, which lists those there are"
     import tracekit.scorers
@@ -778,6 +607,7 @@ def score(dataset: str | Path, scorer: str | Path, *, trace_column: str = "trace
     made.notes += [*_unknown(made.rows), *_mixed(made.rows), *_agreement(made.rows)]
     return Result([made])
 
+# %% ../nbs/51_run.ipynb #7ce21ca7
 def _unknown(rows: Rows) -> list[str]:
     "Which scores have no value in some samples that did not fail, and the commonest reason"
     notes = []

@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['recorded_calls', 'Item', 'items_of', 'arguments_of', 'result_text', 'Scores', 'TraceScorer', 'compute_scores',
+__all__ = ['arguments_of', 'result_text', 'Item', 'items_of', 'recorded_calls', 'Scores', 'TraceScorer', 'compute_scores',
            'trace_of', 'SolverTrace', 'said_text', 'last_text', 'function_call_coverage', 'disallowed_function_calls',
            'function_call_output_contains', 'function_call_output_not_contains', 'compiled', 'string_equals',
            'string_equals_mcqa', 'choices_of']
 
-# %% ../nbs/50_score.ipynb #87c2dfc0
+# %% ../nbs/50_score.ipynb #bb81cf5c
 import ast
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -25,28 +25,22 @@ import msgspec
 from .source import InputError
 from .trace import Trace, twin
 
-# %% ../nbs/50_score.ipynb #8cb1a77e
-def recorded_calls(trace: Any) -> list[dict[str, Any]]:
-    "Every call of a trace (a Trace, a plain dict, or any object with .items), with its result: name, args, created_by, output, failed, item"
-    return _paired(items_of(trace))
+# %% ../nbs/50_score.ipynb #77c448ba
+def arguments_of(text: Any) -> Any:
+    "The arguments of a call as data; {} if there are none, and the text itself if it is no JSON"
+    if not text: return {}
+    try: return _ARGUMENTS.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError): return text
 
-def _paired(items: Sequence[Any]) -> list[dict[str, Any]]:
-    "The calls among items, each with its result"
-    results: dict[str, Any] = {}
-    calls: list[dict[str, Any]] = []
-    ids: list[str] = []
-    for n, item in enumerate(items):
-        if item.type == "function_call":
-            calls.append({"name": item.name, "args": arguments_of(item.arguments), "created_by": getattr(item, "created_by", None),
-                          "output": None, "failed": False, "item": n})
-            ids.append(item.call_id)
-        elif item.type == "function_call_output": results[item.call_id] = item
-    for call, id in zip(calls, ids):
-        if (result := results.get(id)) is not None:
-            call["output"] = text = result_text(result.output)
-            call["failed"] = result.status == "incomplete" or text.startswith("Error") or getattr(result.status, "value", "") == "incomplete"
-    return calls
+_ARGUMENTS = msgspec.json.Decoder()
 
+def result_text(output: Any) -> str:
+    "What a tool returned, as text; parts without text are left out"
+    if isinstance(output, str): return output
+    texts = (p.get("text") if isinstance(p, dict) else getattr(p, "text", None) for p in (output if isinstance(output, list) else ()))
+    return "\n".join(t for t in texts if isinstance(t, str))
+
+# %% ../nbs/50_score.ipynb #7537f808
 class Item(msgspec.Struct):
     "What a scorer needs of an item of a trace that is not in the full form"
     type: Any = None
@@ -77,19 +71,27 @@ def _item(given: Mapping[str, Any]) -> Item:
     made.call_id = str(made.call_id)
     return made
 
-def arguments_of(text: Any) -> Any:
-    "The arguments of a call as data; {} if there are none, and the text itself if it is no JSON"
-    if not text: return {}
-    try: return _ARGUMENTS.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError): return text
+# %% ../nbs/50_score.ipynb #069c2697
+def recorded_calls(trace: Any) -> list[dict[str, Any]]:
+    "Every call of a trace (a Trace, a plain dict, or any object with .items), with its result: name, args, created_by, output, failed, item"
+    return _paired(items_of(trace))
 
-_ARGUMENTS = msgspec.json.Decoder()
-
-def result_text(output: Any) -> str:
-    "What a tool returned, as text; parts without text are left out"
-    if isinstance(output, str): return output
-    texts = (p.get("text") if isinstance(p, dict) else getattr(p, "text", None) for p in (output if isinstance(output, list) else ()))
-    return "\n".join(t for t in texts if isinstance(t, str))
+def _paired(items: Sequence[Any]) -> list[dict[str, Any]]:
+    "The calls among items, each with its result"
+    results: dict[str, Any] = {}
+    calls: list[dict[str, Any]] = []
+    ids: list[str] = []
+    for n, item in enumerate(items):
+        if item.type == "function_call":
+            calls.append({"name": item.name, "args": arguments_of(item.arguments), "created_by": getattr(item, "created_by", None),
+                          "output": None, "failed": False, "item": n})
+            ids.append(item.call_id)
+        elif item.type == "function_call_output": results[item.call_id] = item
+    for call, id in zip(calls, ids):
+        if (result := results.get(id)) is not None:
+            call["output"] = text = result_text(result.output)
+            call["failed"] = result.status == "incomplete" or text.startswith("Error") or getattr(result.status, "value", "") == "incomplete"
+    return calls
 
 # %% ../nbs/50_score.ipynb #797baf51
 class Scores(dict[str, Any]):
