@@ -72,12 +72,13 @@ class Rows(list[dict[str, Any]]):
     def __repr__(self) -> str: return text_table(*_cells(self))
     def _repr_markdown_(self) -> str: return markdown_table(*_cells(self))
 
-# %% ../nbs/43_result.ipynb #3f02bbba
+# %% ../nbs/43_result.ipynb #8dd4c02b
 SHOWN = 30   # rows in a table
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    "The head and the cells of a table of rows: what is short, and not None in all of them"
+    "The head and the cells of a table of rows: what is short, not None in all of them, and not the id once more"
     names = dict.fromkeys(name for row in rows for name, value in row.items() if value is not None and not isinstance(value, dict | list))
+    for name in [n for n in names if n != "id" and all("id" in row and row.get(n) == row["id"] for row in rows)]: del names[name]
     body = [[shown(row.get(name)) for name in names] for row in rows[:SHOWN]]
     if len(rows) > SHOWN: body.append([f"... {len(rows) - SHOWN} more"] + [""]*(len(names) - 1))
     return list(map(shown, names)), body
