@@ -1,6 +1,7 @@
 """Where the tests find the sample, the makers' shared folder and the platform's own package."""
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,14 @@ def oracle():
 def sample():
     "The log that ships with tracekit"
     return SAMPLE
+
+
+@pytest.fixture(scope="session")
+def bundle(oracle, shared, tmp_path_factory):
+    "The platform's own tutorial, in a folder of ours"
+    out = tmp_path_factory.mktemp("bundle")
+    subprocess.run([oracle, str(shared/"oracle"/"bundle.py"), str(out)], check=True, capture_output=True, timeout=60)
+    return out
 
 
 @pytest.fixture

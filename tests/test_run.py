@@ -184,14 +184,6 @@ EACH = [   # score, action_score, env_assertion_score, action_coverage: aigo.md 
 ]
 
 
-@pytest.fixture(scope="module")
-def bundle(oracle, shared, tmp_path_factory):
-    "The platform's own tutorial, in a folder of ours"
-    out = tmp_path_factory.mktemp("bundle")
-    subprocess.run([oracle, str(shared/"oracle"/"bundle.py"), str(out)], check=True, capture_output=True, timeout=60)
-    return out
-
-
 def holds_the_tutorial(result, key="tau2bench-tutorial-eval"):
     made = result.tasks[key]
     assert made.metrics == MEANS and made.problem is None and not made.failed

@@ -101,14 +101,6 @@ def ask(oracle):
 
 
 @pytest.fixture(scope="module")
-def bundle(oracle, shared, tmp_path_factory):
-    "The platform's own tutorial, in a folder of ours"
-    out = tmp_path_factory.mktemp("bundle")
-    subprocess.run([oracle, str(shared/"oracle"/"bundle.py"), str(out)], check=True, capture_output=True, timeout=60)
-    return out
-
-
-@pytest.fixture(scope="module")
 def tutorial(bundle):
     "The rows of the tutorial"
     return [json.loads(line) for line in (bundle/"datasets"/"tutorial-samples.jsonl").read_text(encoding="utf-8").splitlines()]

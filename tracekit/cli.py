@@ -85,13 +85,7 @@ def demo(out: Path) -> None:
     click.echo("or the book, in JupyterLab:             make lab\n")
     click.echo(str(report).splitlines()[-1])
 
-# %% ../nbs/70_cli.ipynb #369bf52b
-def _cores() -> int:
-    "How many processors this process may use"
-    import os
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-# %% ../nbs/70_cli.ipynb #bea1353a
+# %% ../nbs/70_cli.ipynb #9e3780c3
 @main.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
@@ -124,6 +118,7 @@ def convert(
     INPUT is a file, a folder, a glob in quotes, an address such as s3://bucket/log.json, or - for standard input; packed files (.gz, .zst, .zip) are read as they are.
     Records that cannot be converted go to DIR/NAME.rejects.jsonl, each with its reason, and the exit code is 3."""
     from tracekit.pipeline import convert as run
+    from tracekit.worker import cores
     if engine == "ray":
         click.echo(
             "error: this version of tracekit has no ray engine yet; leave --engine out to use all cores of this machine",
@@ -137,7 +132,7 @@ def convert(
             name,
             format=format,
             to=to,
-            workers=workers or _cores(),
+            workers=workers or cores(),
             strict=strict,
             resume=resume,
             audit=audit,

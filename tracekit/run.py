@@ -8,14 +8,13 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['SCORERS', 'IDS', 'NEEDS_MODEL', 'Snippet', 'loaded', 'called', 'checked_scores', 'Plan', 'solved', 'postprocessed',
            'score_sample', 'scored_rows', 'flat', 'Prepared', 'prepared', 'Options', 'carried_out', 'specifications',
-           'run', 'cores', 'named_scorer', 'score']
+           'run', 'named_scorer', 'score']
 
-# %% ../nbs/51_run.ipynb #73023bc4
+# %% ../nbs/51_run.ipynb #42134de1
 import asyncio
 import importlib
 import inspect
 import math
-import os
 import random
 import sys
 from collections import Counter, deque
@@ -32,7 +31,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-# %% ../nbs/51_run.ipynb #48fe3604
+# %% ../nbs/51_run.ipynb #ead9b4e3
 from .check import evaluation_findings, form_findings
 from .dataset import Dataset
 from .metrics import MetricError, SampleScore, aggregate, metric_values, pass_hat
@@ -42,7 +41,7 @@ from .samples import Sample, Stop, fill, fill_text, folder_rows, judged, opened,
 from .score import Scores, SolverTrace, function_call_coverage, string_equals, string_equals_mcqa
 from .source import InputError, SchemaError, TracekitError
 from .trace import Trace
-from .worker import Failure, isolated, tidy, told
+from .worker import Failure, cores, isolated, tidy, told
 
 # %% ../nbs/51_run.ipynb #d7f0451d
 @dataclass(frozen=True)
@@ -542,7 +541,7 @@ def _user_metrics(snippet: Snippet, scores: list[tuple[dict[str, Any], Any]]) ->
     if wrong := [name for name, value in made.items() if not isinstance(value, int | float)]: raise Stop("metrics", f"the metric {wrong[0]!r} is {made[wrong[0]]!r:.40}, expected a number")
     return made
 
-# %% ../nbs/51_run.ipynb #711ba8e2
+# %% ../nbs/51_run.ipynb #8eee1072
 def specifications(project: Project) -> list[tuple[str, dict[str, Any]]]:
     "The uses of tasks in a run, each with a key of its own"
     listed = project.specifications if project.evaluation else [{"task_key": k, "task_config": _only_dataset(project, t)} for k, t in project.tasks.items()]
@@ -571,10 +570,6 @@ def run(path: str | Path, *, limit: int | None = None, ids: Sequence[str] = (), 
     head = project.run_config.get("subsampling", "head") != "random"
     told = [f"runs here, not on the platform: {f}" for f in (*form, *evaluation_findings(project)) if f.level == "platform"]
     return Result([_task_result(project, spec, key, options, head) for key, spec in todo], [*map(str, project.warnings), *told])
-
-def cores() -> int:
-    "How many processors this process may use"
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 def _task_result(project: Project, spec: Mapping[str, Any], key: str, options: Options, head: bool) -> TaskResult:
     try: return carried_out(prepared(project, spec, key), options, head)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['GROUP', 'Failure', 'guarded', 'tidy', 'told', 'isolated']
+__all__ = ['GROUP', 'Failure', 'guarded', 'tidy', 'told', 'cores', 'isolated']
 
 # %% ../nbs/41_worker.ipynb #8080a3f5
 import os
@@ -49,7 +49,11 @@ def told(error: BaseException) -> str:
     what = "the code called exit" + f" ({text})"*bool(text) if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
     return tidy(what)[:1000] + (f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else "")
 
-# %% ../nbs/41_worker.ipynb #e72aaa61
+# %% ../nbs/41_worker.ipynb #b78b5ec4
+def cores() -> int:
+    "How many processors this process may use"
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
 GROUP = 32   # items that travel together
 
 def _group(function: Callable[[Any], Any], items: list[Any], limit: float) -> list[Any]:
