@@ -1,7 +1,7 @@
 # make demo   set up, convert the sample log that ships with tracekit, say where things are
 # make test   set up with the development tools, run every check
 # make lab    open the book in JupyterLab          make docs   build the site (needs Quarto)
-# make bench  measure speed and memory             make export  notebooks -> package, README, clean
+# make bench  measure speed and memory             make export  notebooks -> package, README, llms.txt, clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -30,6 +30,7 @@ export: .venv/ready-dev
 	$(BIN)/python -m tools.docs run
 	$(BIN)/nbdev_clean
 	$(BIN)/python -m tools.docs readme
+	$(BIN)/python -m tools.docs llms
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv

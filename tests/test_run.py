@@ -21,9 +21,10 @@ from conftest import ROOT
 import tracekit
 import tracekit.metrics
 import tracekit.run
-from tracekit.result import Comparison, Figure, Result, Rows, TaskResult, compare, load_result, look, means, numbers
-from tracekit.run import run, score
-from tracekit.samples import fill, passes
+from tracekit.result import EARLY, ORIGIN, Comparison, Figure, Result, Rows, TaskResult, checks, compare, load_result, look, main_score, means, numbers, passed
+from tracekit.result import kinds as kinds_of
+from tracekit.run import Plan, named_scorer, run, score, score_sample, solved
+from tracekit.samples import fill, opened, passes, samples
 from tracekit.source import InputError, TracekitError
 from tracekit.trace import assistant, call, output, plain_trace, user
 
@@ -1584,6 +1585,220 @@ def test_a_result_with_odd_rows(tmp_path, line):
         made = load_result(tmp_path/"r.jsonl")
         assert repr(made) and made._repr_markdown_() and made.plain() and repr(made.rows)
     except TracekitError as e: assert str(e)
+
+
+# ---------------------------------------------------------------- where the traces are
+
+def test_a_result_knows_its_dataset(tmp_path):
+    "By score and by run; written beside each row, seen from the folder of the file, and taken out again"
+    for name in ("data", "runs/deep", "runs/moved"): (tmp_path/name).mkdir(parents=True)
+    path = project(tmp_path/"data", FEW, task(), task(key="u", solver={"type": "pass_through_solver", "trace_column": "trace"}))
+    (tmp_path/"s.py").write_text(SCORE)
+    for made, tasks in ((score(tmp_path/"data"/"d.jsonl", tmp_path/"s.py"), ["d"]), (run(path), ["t", "u"])):
+        assert [t.dataset for t in made.tasks.values()] == [tmp_path/"data"/"d.jsonl"]*len(tasks) and not any("dataset" in r for r in made.rows)
+        saved = made.save(tmp_path/"runs"/"deep"/"r.jsonl")
+        rows = [json.loads(line) for line in saved.read_text().splitlines()]
+        assert by("dataset", rows) == ["../../data/d.jsonl"]*len(rows) and all(list(r)[list(r).index("row") + 1] == "dataset" for r in rows) and not any("trace_column" in r for r in rows)
+        again = load_result(saved)
+        assert again.rows == made.rows and [t.dataset for t in again.tasks.values()] == [(tmp_path/"data"/"d.jsonl").resolve()]*len(tasks)
+        assert {t.trace_column for t in again.tasks.values()} == {"trace"} and again.plain()["tasks"].keys() <= {"r", *tasks}
+    saved.rename(tmp_path/"r.jsonl")
+    assert load_result(tmp_path/"r.jsonl").tasks["t"].dataset == (tmp_path/"../../data/d.jsonl").resolve(), "what was moved alone points to where it says, and that is all"
+
+
+def test_another_trace_column_is_kept(tmp_path):
+    rows = [{"id": r["id"], "x": r["x"], "talk": r["trace"]} for r in FEW]
+    (tmp_path/"d.jsonl").write_text(jsonl(rows))
+    (tmp_path/"s.py").write_text(SCORE)
+    made = score(tmp_path/"d.jsonl", tmp_path/"s.py", trace_column="talk")
+    assert made.tasks["d"].trace_column == "talk"
+    again = load_result(made.save(tmp_path/"r.jsonl"))
+    assert again.tasks["d" if "d" in again.tasks else "r"].trace_column == "talk" and again.rows == made.rows
+    assert json.loads((tmp_path/"r.jsonl").read_text().splitlines()[0])["trace_column"] == "talk"
+    other = run(project(tmp_path, rows, task(solver={"type": "pass_through_solver", "trace_column": "talk"})))
+    assert other.tasks["t"].trace_column == "talk" and other.tasks["t"].dataset == tmp_path/"d.jsonl"
+
+
+def test_no_dataset_where_there_is_none(tmp_path):
+    "Several datasets side by side, texts of a folder, a task that cannot be run; and a result that was made by hand"
+    (tmp_path/"texts").mkdir()
+    (tmp_path/"texts"/"a.md").write_text("A text")
+    folder = {"key": "f", "display_name": "F", "source": {"type": "folder", "directory_path": "./texts", "extension": ".md"}}
+    two = task(key="two", spec={"config_spec": [{"type": "dataset", "key": k, "display_name": "D"} for k in ("a", "b")]}, dataset={"keys": ["<< config.a >>", "<< config.b >>"]}, solver=False)
+    path = project(tmp_path, FEW, task(), two, task(key="f", solver=False), datasets=[data(), folder], specifications=[
+        {"key": "gone", "task_key": "t", "task_config": {"data": "nowhere"}}, {"key": "two", "task_key": "two", "task_config": {"a": "d", "b": "d"}}, {"key": "f", "task_key": "f", "task_config": {"data": "f"}}])
+    made = run(path)
+    assert list(made.tasks) == ["gone", "two", "f"] and [t.dataset for t in made.tasks.values()] == [None]*3
+    assert "dataset" not in made.save(tmp_path/"r.jsonl").read_text() and load_result(tmp_path/"r.jsonl").tasks["two"].dataset is None
+
+
+def test_row_is_the_place_in_the_dataset(tmp_path):
+    "With blank lines, filters, limits, ids, several tasks, from JSONL, CSV and Parquet: Dataset(path)[row - 1] is the sample"
+    lines = [json.dumps(row(n)) for n in range(1, 9)]
+    text = "\n" + lines[0] + "\n\n   \n" + "\n".join(lines[1:5]) + "\n\t\n" + "\n".join(lines[5:]) + "\n\n"
+    (tmp_path/"s.py").write_text(SCORE)
+    even = data(filters=[{"op": "in", "expression": "{{ sample.x }}", "values": [2, 4, 6, 8]}])
+    path = project(tmp_path, text, task(), task(key="u"), datasets=[even])
+    stored = tracekit.Dataset(tmp_path/"d.jsonl")
+    found = {"all": (score(path.parent/"d.jsonl", tmp_path/"s.py"), 8), "limit": (score(path.parent/"d.jsonl", tmp_path/"s.py", limit=3), 3),
+             "ids": (score(path.parent/"d.jsonl", tmp_path/"s.py", ids=["s3", "s7"]), 2), "workers": (score(path.parent/"d.jsonl", tmp_path/"s.py", workers=2), 8),
+             "filter": (run(path), 8), "filter and limit": (run(path, limit=2), 4), "filter and id": (run(path, ids=["s6"]), 2)}
+    for name, (made, n) in found.items():
+        assert len(made.rows) == n, name
+        for r in made.rows: assert r["row"] == int(r["id"][1:]) and list(stored.plain())[r["row"] - 1]["id"] == r["id"], name
+    (tmp_path/"d.csv").write_text(table([row(n) for n in range(1, 4)]).replace("\r\ns2", "\r\n\r\ns2"))
+    (tmp_path/"csv").mkdir()
+    (tmp_path/"d.csv").rename(tmp_path/"csv"/"d.csv")
+    made = run(project(tmp_path/"csv", (tmp_path/"csv"/"d.csv").read_bytes(), file="d.csv"))
+    assert [(r["row"], r["id"]) for r in made.rows] == [(1, "s1"), (2, "s2"), (3, "s3")]
+
+
+@pytest.mark.parametrize("scorer", ["trace", "telecom", "tau2-db"])
+def test_the_short_way_of_reading_a_row_changes_nothing(sample, tmp_path, scorer):
+    "tracekit's own scorers get rows that are read in one go; they see the columns and the trace that all others see"
+    tracekit.convert(sample, tmp_path, progress=False)
+    plan = Plan([{"key": "s", "type": "python", "spec": {"snippet": named_scorer(scorer)}}], "trace")
+    short = 0
+    for _, line in samples(tmp_path/"telecom.jsonl"):
+        whole = json.loads(line)
+        for text in (line, json.dumps(whole | {"trace": json.dumps(whole["trace"])}).encode(), b"\xef\xbb\xbf" + line, json.dumps({n: v for n, v in whole.items() if n != "reward"} | {"sample_id": 7}).encode()):
+            row, given = plan.read(text), opened(text)
+            assert score_sample(plan, row) == score_sample(plan, given)
+            for name in [n for n in (*whole, "sample_id", "nothing") if n != "trace"]: assert plan.read(text).get(name, "none") == given.get(name, "none"), name
+            for name in given.keys() - {"trace"}: assert plan.read(text)[name] == given[name]
+            made = solved(plan, plan.read(text))
+            assert made.plain == whole["trace"] and made.trace == tracekit.Trace.model_validate(whole["trace"])
+            short += getattr(plan.read(text), "row", None) is not None
+            with pytest.raises(KeyError): plan.read(text)["nothing"]
+    assert short == 42, "two of the four forms"
+    assert "no column 'talk'" in score_sample(Plan(plan.scorers, "talk"), Plan(plan.scorers, "talk").read(line))[0]["failed"][""][1]
+
+
+def test_a_name_of_ours_is_no_score(tmp_path):
+    "A scorer's own `dataset` gets the scorer's key in front, so that a file keeps it apart from where the rows are"
+    (tmp_path/"d.jsonl").write_text(jsonl(FEW))
+    (tmp_path/"s.py").write_text("def compute_scores(sample):\n    return {'scores': {'score': 1, 'dataset': 3}, 'metadata': {'trace_column': 'x'}}\n")
+    made = score(tmp_path/"d.jsonl", tmp_path/"s.py")
+    assert {"dataset", "trace_column"} <= {*ORIGIN} and numbers(made.rows) == ["score", "scorer.dataset"] and made.rows[0]["scorer.trace_column"] == "x"
+    assert load_result(made.save(tmp_path/"r.jsonl")).rows == made.rows
+
+
+@pytest.mark.parametrize("value", [5, None, True, ["/etc/passwd"], {"a": 1}, "", "a\u0000b", "a\nb", "\x1b[31m"])
+def test_a_dataset_that_is_no_path_is_ignored_with_a_note(tmp_path, value):
+    "In a results file that anybody may have written"
+    for name in ("dataset", "trace_column"):
+        (tmp_path/"r.jsonl").write_text(jsonl([{"id": "a", "row": 1, name: value, "score": 1}, {"id": "b", "row": 2, "score": 0}]))
+        made = load_result(tmp_path/"r.jsonl")
+        [told] = made.tasks.values()
+        assert told.dataset is None and told.trace_column == "trace" and by("score", made.rows) == [1, 0] and not any(name in r for r in made.rows)
+        assert told.notes == [f"1 rows name a {name} that is no text, which is ignored"] and made.metrics == {"score": 0.5}
+
+
+def test_a_dataset_is_only_a_path(tmp_path, monkeypatch):
+    "Nothing is opened or asked for: it may be anywhere, or nowhere, and the rows of one task have one"
+    tmp_path, asked, opens = tmp_path.resolve(), [], io.open
+    (tmp_path/"sub").mkdir()
+    monkeypatch.setattr("io.open", lambda path, mode="r", *a, **k: (asked.append(path) if "r" in mode else None, opens(path, mode, *a, **k))[1])
+    for value, there in (("../../x.jsonl", tmp_path.parent.parent/"x.jsonl"), ("/etc/passwd", Path("/etc/passwd")), ("sub/../d.jsonl", tmp_path/"d.jsonl"), ("~/d.jsonl", tmp_path/"~"/"d.jsonl"), ("é/\U0001f600.jsonl", tmp_path/"é"/"\U0001f600.jsonl")):
+        (tmp_path/"r.jsonl").write_text(jsonl([{"id": "a", "dataset": value}]))
+        asked.clear()
+        found = load_result(tmp_path/"r.jsonl").tasks["r"]
+        assert found.dataset == there and found.notes == [] and {str(p) for p in asked} == {str(tmp_path/"r.jsonl")}
+    (tmp_path/"r.jsonl").write_text(jsonl([{"id": "a", "dataset": "a.jsonl"}, {"id": "b", "dataset": "b.jsonl"}]))
+    found = load_result(tmp_path/"r.jsonl").tasks["r"]
+    assert found.dataset is None and found.notes == ["the rows name 2 values as their dataset, so none is taken"]
+
+
+def test_a_folder_behind_a_link(tmp_path):
+    "The path is that between the real folders, so it holds by either name"
+    for name in ("real/results", "data", "links"): (tmp_path/name).mkdir(parents=True)
+    (tmp_path/"links"/"r").symlink_to(tmp_path/"real"/"results")
+    (tmp_path/"data"/"d.jsonl").write_text(jsonl(FEW))
+    made = Result([TaskResult("t", Rows([{"task": "t", "id": "a", "row": 1}]), dataset=tmp_path/"data"/"d.jsonl")])
+    made.save(tmp_path/"links"/"r"/"r.jsonl")
+    for folder in ("links/r", "real/results"): assert load_result(tmp_path/folder/"r.jsonl").tasks["t"].dataset.samefile(tmp_path/"data"/"d.jsonl")
+
+
+def test_a_relative_dataset(tmp_path, monkeypatch):
+    "Given as a path from here, it is found from everywhere"
+    (tmp_path/"d.jsonl").write_text(jsonl(FEW))
+    (tmp_path/"s.py").write_text(SCORE)
+    monkeypatch.chdir(tmp_path)
+    score("d.jsonl", "s.py").save("out/r.jsonl")
+    assert json.loads((tmp_path/"out"/"r.jsonl").read_text().splitlines()[0])["dataset"] == "../d.jsonl"
+    monkeypatch.chdir("/")
+    assert load_result(tmp_path/"out"/"r.jsonl").tasks["r"].dataset == (tmp_path/"d.jsonl").resolve()
+
+
+# ---------------------------------------------------------------- what failed
+
+@pytest.mark.parametrize(("fields", "name", "verdict"), [
+    ({"reward": 1.0}, "reward", True), ({"reward": 0.0, "score": 1.0}, "reward", False), ({"score": 1, "reward": None}, "reward", None), ({"score": 0.9999999}, "score", True), ({"score": 0.99}, "score", False),
+    ({"is_correct": True}, "is_correct", True), ({"is_correct": False, "turns": 1}, "is_correct", False), ({"turns": 12, "ok": True}, "ok", True), ({"turns": 1, "ok": False}, "ok", False),
+    ({"coverage": 0.5, "turns": 3}, "coverage", False), ({"turns": 12}, None, None), ({}, None, None), ({"official_reward": 1.0}, None, None), ({"trial": 1, "row": 1, "label": "x"}, None, None),
+    ({"reward": "high"}, "reward", None), ({"score": 1.5}, "score", False), ({"ok": None}, None, None), ({"score": 10**400}, "score", False), ({"score": float("nan")}, "score", False),
+])
+def test_whether_a_sample_has_passed(fields, name, verdict):
+    "One score says it: that which pass^k counts"
+    found = {"task": "t", "id": "a", "row": 1, **fields, "stage": None, "error": None}
+    assert main_score([found]) == name and passed(found) is verdict
+
+
+def test_pass_k_counts_what_has_passed(tmp_path):
+    (tmp_path/"d.jsonl").write_text(jsonl([row(n, task_id=f"t{n // 2}") for n in range(8)]))
+    for name, value in (("reward", "float(sample['x'] < 5)"), ("is_correct", "sample['x'] < 5"), ("fine", "sample['x'] < 5"), ("share", "float(sample['x'] < 5)")):
+        (tmp_path/"s.py").write_text(f"def compute_scores(sample):\n    return {{'{name}': {value}, 'x': sample['x']}}\n")
+        made = score(tmp_path/"d.jsonl", tmp_path/"s.py")
+        assert main_score(made.rows) == name and [passed(r) for r in made.rows] == [n < 5 for n in range(8)]
+        assert made.metrics["pass^1"] == 5/8 and made.metrics["pass^2"] == 2/4
+    (tmp_path/"s.py").write_text("def compute_scores(sample):\n    return {'x': sample['x']}\n")
+    assert "pass^1" not in score(tmp_path/"d.jsonl", tmp_path/"s.py").metrics
+
+
+def check(name, met, item=1, **more): return {"name": name, "met": met, "why": "because", "item": item, **more}
+
+
+def lost(id, **fields): return {"task": "t", "id": id, "row": 1, "score": 0.0, **fields, "stage": None, "error": None}
+
+
+def test_kinds_of_failures():
+    "Each sample once in each kind, the commonest first; who passed, is excluded or unknown is in none"
+    env = [check("assert_x", False), check("assert_x", False), check("assert_y", True)]
+    rows = [
+        lost("a", actions=[check("pay", False, None), check("call", False, 3)], env=env), lost("b", actions=[check("pay", False, None)]), lost("c", env=env[:1]), lost("d", env=env[:1]),
+        lost("e", reason=f"{EARLY}: max_steps"), lost("f", reason="ACTION: pay: x\nmore"), lost("g"), lost("h", **{"python_1.actions": [check("pay", False, None)]}),
+        lost("i", writes=[check("refund", False)], communicate=[check("12", False, None)], db_checks=[check("db", False)], nl_assertion_checks=[check("polite", None)]),
+        lost("j", writes=[check("refund", False)], reason=f"{EARLY}: timeout"), {**lost("k", env=env), "excluded": ["rule"]}, {**lost("l", env=env), "score": 1.0}, {**lost("m", env=env), "score": None},
+        {"task": "t", "id": "n", "row": 1, "stage": "score", "error": "ValueError: no"}, {**lost("o", env=env[:1]), "stage": "score", "error": "ValueError: no"},
+    ]
+    found = {kind: "".join(by("id", samples)) for kind, samples in kinds_of(rows)}
+    assert found == {"assertion not met: assert_x": "acdo", "action never called: pay": "abh", "database write not as expected: refund": "ij", "stage score: ValueError: no": "no",
+                     "action not as expected: call": "a", f"{EARLY}: max_steps": "e", "ACTION: pay: x": "f", "score is less than 1": "g", "never said: 12": "i", "database not as expected": "i", f"{EARLY}: timeout": "j"}
+    sizes = [len(samples) for _, samples in kinds_of(rows)]
+    assert sizes == sorted(sizes, reverse=True) and all(isinstance(samples, Rows) for _, samples in kinds_of(rows)) and kinds_of([]) == []
+
+
+ODD_CHECKS = [5, "x", None, {}, [5], [None], [[]], [{}], [{"name": 5, "met": False}], [{"name": "x"}], [{"name": "x", "met": "no"}], [{"name": "x", "met": [1]}], [{"name": "x", "met": False}], [{"name": "\x1b[31m" * 1000, "met": False, "item": {}}]]
+
+
+@pytest.mark.parametrize("value", ODD_CHECKS, ids=range(len(ODD_CHECKS)))
+def test_checks_of_any_shape_do_no_harm(value):
+    for part in ("actions", "env", "writes", "x.env"):
+        odd = lost("a", **{part: value, "reason": value})
+        for _, found in checks(odd): assert isinstance(found["name"], str) and found["met"] in (True, False, None)
+        for kind, group in kinds_of([odd]): assert kind.isprintable() and len(kind) <= 120 and len(group) == 1
+
+
+def test_kinds_of_a_real_run(sample, tmp_path):
+    "Every failed sample of the log that ships with tracekit is in some kind, for all scorers"
+    tracekit.convert(sample, tmp_path, progress=False)
+    for scorer in ("telecom", "trace"):
+        made = score(tmp_path/"telecom.jsonl", scorer)
+        failed = {r["id"] for r in made.rows if passed(r) is False}
+        assert failed and {r["id"] for _, samples in kinds_of(made.rows) for r in samples} == failed
+        assert all({"name", "met", "why", "item"} <= c.keys() for r in made.rows for _, c in checks(r)) and sum(1 for r in made.rows for _ in checks(r)) > 50
+        again = load_result(made.save(tmp_path/"r.jsonl"))
+        assert kinds_of(again.rows) == kinds_of(made.rows)
 
 
 def test_a_frame_without_pandas(monkeypatch):

@@ -162,7 +162,7 @@ def test_the_four_means_of_the_tutorial(tutorial):
     for form in (lambda row: row["trace"], lambda row: Trace.model_validate(row["trace"])):
         found = [mine(row, form(row)) for row in tutorial]
         assert {name: sum(f[name] for f in found)/17 for name in NAMES} == MEANS
-    assert not any(mine(row).metadata for row in tutorial), "the six methods are all that its samples ask for"
+    assert not any("unsupported" in mine(row).metadata for row in tutorial), "the six methods are all that its samples ask for"
 
 
 def test_what_the_tutorial_scorer_has_is_there(tutorial, theirs):
@@ -327,7 +327,7 @@ def test_an_assertion_without_an_amount_is_not_met_by_a_call_without_one():
 def test_rules_that_cannot_be_read_do_not_pass(given):
     "Null means that there are no rules. Rules of another shape are rules that nobody checked: no full score, or at least a word in the metadata"
     found = compute_scores(given, SolverTrace(one_call()))
-    assert found["score"] < 1 or found.metadata, dict(found)
+    assert found["score"] < 1 or found.metadata.get("note"), dict(found)
 
 
 # ---------------------------------------------------------------- names in a log call nothing but checks
@@ -385,8 +385,82 @@ def test_a_check_is_a_method_more_and_nothing_else():
 def test_unsupported_counts_one_score_only():
     "A scorer that is asked twice does not add up"
     scorer, rules = TraceScorer(one_call()), {"env_assertions": [{"func_name": "assert_mood"}]*2}
-    assert scorer.score(rules).metadata == scorer.score(rules).metadata == {"unsupported": {"assert_mood": 2}}
-    assert scorer.score({}).metadata == {}
+    assert scorer.score(rules).metadata == scorer.score(rules).metadata and scorer.score(rules).metadata["unsupported"] == {"assert_mood": 2}
+    assert scorer.score({}).metadata == {"env": [], "actions": []}
+
+
+# ---------------------------------------------------------------- why
+
+FORM = {"name", "met", "why", "item"}
+
+
+def test_every_check_points_where_it_says(log_rows):
+    "On all logs: one check a rule, met as the methods say, and its item is what its reason speaks of"
+    seen = Counter()
+    for row in [row for found in log_rows.values() for row in found]:
+        rules = row["evaluation_criteria"] or {}
+        items, scores = row["trace"]["items"], mine(row)
+        scorer = TraceScorer(row["trace"], (row["initial_state"] or {}).get("initialization_actions"))
+        actions, env = scores.metadata["actions"], scores.metadata["env"]
+        assert [c["met"] for c in actions] == scorer.check_actions(rules.get("actions")) and [c["met"] for c in env] == scorer.check_env_assertions(rules.get("env_assertions"))
+        assert scores["action_coverage"] == (sum(c["met"] for c in actions)/len(actions) if actions else 1)
+        for check, action in zip(actions, rules.get("actions") or (), strict=True):
+            by = action.get("requestor") or "assistant"
+            calls = [n for n, i in enumerate(items) if i["type"] == "function_call" and i["name"] == action["name"]]
+            assert check["by"] == by and check["name"] == action["name"] and check["why"]
+            assert check.get("arguments", {}) == (action.get("arguments") or {}) or any(isinstance(v, list | dict) for v in action["arguments"].values())
+            if check["item"] is None: assert not calls and check["why"] == f"never called: nobody called {action['name']}"
+            else: assert check["item"] in calls and f"at item {check['item']}" in check["why"]
+            if check["met"]: assert items[check["item"]]["created_by"] == by and f"called by the {by}" in check["why"]
+            seen["action", check["met"], check["item"] is None] += 1
+        for check, rule in zip(env, rules.get("env_assertions") or (), strict=True):
+            assert check.keys() == FORM and check["name"] == rule["func_name"] and (check["met"] or ", expected" in check["why"] or "; expected" in check["why"] or "no check is known" in check["why"])
+            if check["item"] is not None: assert items[check["item"]]["type"].startswith("function_call")
+            if "status bar shows" in check["why"]: assert "Status Bar" in json.dumps(items[check["item"]]["output"])
+            seen["env", check["met"], check["item"] is None] += 1
+    assert min(seen["action", True, False], seen["action", False, True], seen["env", True, False], seen["env", False, False]) > 10 and not seen["action", True, True], seen
+
+
+def test_an_action_says_what_came_closest():
+    "By the other side, failed, or never; and for a rule of one's own, in which arguments"
+    class Strict(TraceScorer):
+        def check_actions(self, expected): return [False for _ in expected]
+    def why(kind, action, **changed):
+        [check] = kind(one_call(**changed)).score({"actions": [action]}).metadata["actions"]
+        return check["why"], check["item"]
+    assert why(TraceScorer, ACTION) == ("called by the assistant at item 1", 1)
+    assert why(TraceScorer, ACTION | {"requestor": "user"}) == ("called by the assistant at item 1, expected of the user", 1)
+    assert why(TraceScorer, ACTION, created_by=None) == ("called at item 1, expected of the assistant", 1)
+    assert why(TraceScorer, {"name": "pay"}) == ("never called: nobody called pay", None) and why(TraceScorer, 5) == ("this is no action: 5", None)
+    assert why(Strict, ACTION) == ("called by the assistant at item 1, which is not as expected", 1)
+    assert why(Strict, ACTION | {"arguments": {"gb_amount": 3, "note": "x"}}) == ("called by the assistant at item 1 with gb_amount 2, expected 3; without note, expected 'x'", 1)
+    assert why(Strict, ACTION, arguments="gb=2") == ("called by the assistant at item 1 with 'gb=2'", 1)
+    failed = plain_trace([call("a", "f", "{}", created_by="user"), output("a", "Error: no"), call("b", "f", "{}", created_by="user"), output("b", "ok")])
+    rule = {"actions": [{"name": "f", "requestor": "user"}]}
+    assert TraceScorer(failed).score(rule).metadata["actions"][0]["item"] == 2
+    assert TraceScorer({**failed, "items": failed["items"][:2]}).score(rule).metadata["actions"][0]["why"] == "called by the user at item 0; that call failed"
+
+
+def test_an_assertion_of_ones_own_says_what_was_expected():
+    "Also one that replaces a method: what it looks at only its author knows"
+    class Mine(TraceScorer):
+        def assert_service_status(self, expected): return True
+        def assert_mood(self, expected): return False
+    rules = [{"func_name": "assert_service_status", "arguments": {"expected_status": "connected"}}, {"func_name": "assert_mood", "arguments": {"at_least": 3, "expected_word": "fine"}, "assert_value": False},
+             {"func_name": "assert_mood"}, {"func_name": "assert_none"}]
+    found = Mine(one_call()).score({"env_assertions": rules}).metadata["env"]
+    assert [(c["met"], c["why"], c["item"]) for c in found] == [
+        (True, "expected status 'connected'", None), (True, "expected not at least 3, word 'fine'", None), (False, "expected true", None),
+        (False, "no check is known for this assertion, so it counts as not met", None)]
+
+
+def test_expected_arguments_are_kept_as_a_result_can_hold_them():
+    "Deep, huge and odd ones are printed short"
+    deep = None
+    for _ in range(2000): deep = [deep]
+    args = {"a": "x", "b": 2, "c": None, "d": ["1", {"e": 2.5}], "deep": deep, "long": ["y"]*1000, "huge": 10**5000, "odd": object()}
+    kept = TraceScorer(one_call()).score({"actions": [ACTION | {"arguments": args}]}).metadata["actions"][0]["arguments"]
+    assert {n: kept[n] for n in "abcd"} == {n: args[n] for n in "abcd"} and all(isinstance(kept[n], str) and len(kept[n]) <= 60 for n in ("deep", "long", "huge", "odd"))
 
 
 # ---------------------------------------------------------------- calls

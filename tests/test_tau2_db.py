@@ -173,6 +173,25 @@ def test_a_reason_says_what_happened(domain, wanted, calls, why):
     assert any(why in e["why"] for e in writes(expected(wanted), calls, domain) if not e["met"])
 
 
+NO_SUCH = failed(EXCHANGE, "Error: New item 3 not found or available")
+ITEMS_OF = [   # domain, expected, calls (of which the first is item 10), the item of each entry
+    ("retail", [CANCEL], [LOOK, CANCEL], [11]), ("retail", [CANCEL], [], [None]), ("retail", [], [LOOK, CANCEL], [11]), ("retail", [CANCEL], [CANCEL, CANCEL], [10, 11]),
+    ("retail", [CANCEL, EXCHANGE], [EXCHANGE, CANCEL], [11, 10]), ("retail", [RETURN], [LOOK, failed(RETURN, "Error: timed out")], [11]),
+    ("retail", [CANCEL], [changed(CANCEL, reason="ordered by mistake")], [10, 10]), ("airline", [LEAVE, FLIGHTS], [FLIGHTS, LEAVE], [11, 10]),
+    ("retail", [EXCHANGE], [LOOK, NO_SUCH], [11]), ("retail", [EXCHANGE, RETURN], [EXCHANGE], [10, None]), ("retail", [HOME], [changed(HOME, zip="2"), HOME], [11]),
+    ("retail", [changed(HOME, zip="2"), HOME], [HOME], [None, 10]), ("retail", [CANCEL], [{**CANCEL, "output": None}], [None, 10]), ("retail", [None], [], [None]),
+]
+
+
+@pytest.mark.parametrize("domain, wanted, calls, items", ITEMS_OF, ids=range(len(ITEMS_OF)))
+def test_an_entry_points_at_its_call(domain, wanted, calls, items):
+    "The call that made the write, or the one that came closest; none if nobody made it"
+    calls = [c | {"item": n + 10} for n, c in enumerate(calls)]
+    asked = [e for w in wanted for e in (expected([w]) if w else [w])]
+    found = writes(asked, calls, domain)
+    assert [e["item"] for e in found] == items and all(e.keys() == {"name", "met", "why", "item"} for e in found)
+
+
 def test_an_expected_write_without_effect_is_met_and_says_why():
     "It is in the list, with the reason"
     entries = writes(expected([EXCHANGE, RETURN]), [EXCHANGE], "retail")
@@ -309,6 +328,26 @@ def test_the_scripted_verdicts_are_those_of_the_labels(shared, scored):
         assert scores["reward"] == label["reward"], label
         if label["db_match"] is not None: assert scores["db"] == label["db_match"], label
         if label["actions"]: assert [e["met"] for e in meta["actions"]] == [met for *_, met in label["actions"]], label
+
+
+def test_every_entry_points_where_it_says(scored):
+    "Writes and actions at a call of their tool, by whom it had to be, what was said at a message of the assistant; in every run"
+    seen = Counter()
+    for runs in scored.values():
+        for row, _, meta in runs:
+            items = row["trace"]["items"]
+            for part in ("writes", "actions"):
+                for e in meta[part]:
+                    seen[part, e["met"], e["item"] is None] += 1
+                    if e["item"] is None: assert part == "writes" or e["why"].startswith(("never called: nobody called", "this is no action"))
+                    else: assert items[e["item"]]["type"] == "function_call" and items[e["item"]]["name"] == e["name"], e
+                    if part == "actions" and e["met"] and items[e["item"]].get("created_by") not in (None, e["by"]): assert f"it was for the {e['by']} to call" in e["why"]
+                    if part == "writes" and e["met"] and "succeeded as expected" in e["why"]: assert e["item"] is not None
+            for e in meta["communicate"]:
+                assert (e["item"] is None) == (not e["met"])
+                if e["met"]: assert items[e["item"]]["type"] == "message" and items[e["item"]]["role"] == "assistant"
+    assert seen["actions", True, False] > 1000 and seen["actions", False, False] > 50 and not seen["actions", True, True]
+    assert seen["writes", True, False] > 200 and seen["writes", False, False] > 50 and seen["writes", False, True] > 50
 
 
 def test_a_reward_that_is_given_is_the_official_one(scored):

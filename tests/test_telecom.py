@@ -21,6 +21,7 @@ from tracekit.scorers.telecom import (
     PERMISSIONS,
     PLAN_GB,
     SET_UP,
+    SHOWN,
     SIGNAL,
     TECHNOLOGY,
     TOOLS,
@@ -34,6 +35,7 @@ from tracekit.scorers.telecom import (
     check_assertion,
     communicated,
     compute_scores,
+    decided,
     expected_world,
     is_solo,
     replay,
@@ -445,40 +447,59 @@ def wanted(compare=None, **args): return {"name": "f", "requestor": "user", "arg
 
 
 RULES = [   # the expected action, the arguments of the recorded calls of f, met, why
-    (wanted(a=1), [{"a": 1}], True, "called as expected"),
-    (wanted(a=1), [{"a": 2}], False, "expected f(a=1), recorded f(a=2)"),
-    (wanted(a=1, b=2), [{"a": 1}], True, "called as expected"),
-    (wanted(a=1), [{}], True, "called as expected"),
-    (wanted(a=1), [{"a": 1, "b": 2}], False, "expected f(no b), recorded f(b=2)"),
-    (wanted(a=1), [], False, "never called"),
-    (wanted(["a"], a=1, b=2), [{"a": 1, "b": 3, "c": 4}], True, "called as expected"),
-    (wanted(["a"], a=1), [{"b": 3}], False, "expected f(a=1), recorded f(no a)"),
-    (wanted(["z"], a=1), [{"b": 3}], True, "called as expected"),
-    (wanted(["z"]), [{"z": 3}], False, "expected f(no z), recorded f(z=3)"),
-    (wanted([], a=1), [{"a": 2}], True, "called"),
-    (wanted([]), ["no JSON"], True, "called"),
-    (wanted([5, None, ["a"], "a"], a=1), [{"a": 1}], True, "called as expected"),
-    (wanted("a", a=1), [{"a": 1}], True, "called as expected"),
-    (wanted(a=2.0), [{"a": 2}], True, "called as expected"),
-    (wanted(a=2), [{"a": "2"}], False, "expected f(a=2), recorded f(a='2')"),
-    (wanted(a=None), [{"a": None}], True, "called as expected"),
-    (wanted(a=[1, {"b": 2}]), [{"a": [1, {"b": 2.0}]}], True, "called as expected"),
-    (wanted(a=[1, 2]), [{"a": [2, 1]}], False, "expected f(a=[1, 2]), recorded f(a=[2, 1])"),
-    (wanted(a=1, b=2), [{"a": 5, "b": 6}, {"a": 1, "b": 3}, {"a": 7, "b": 8}], False, "expected f(b=2), recorded f(b=3), and 2 more that do not match"),
-    (wanted(a=1), [{"a": 5}, {"a": 1}], True, "called as expected"),
-    (wanted(a=1), ["no JSON"], False, "expected f(a=1), recorded f with 'no JSON'"),
-    (wanted(a=1), [[1]], False, "expected f(a=1), recorded f with [1]"),
-    (wanted(a="x" * 100), [{"a": "y"}], False, "expected f(a='" + "x" * 56 + "...), recorded f(a='y')"),
-    ({"name": "f"}, [{}], True, "called as expected"), ({"name": "f", "arguments": None}, [{"a": 1}], False, "expected f(no a), recorded f(a=1)"),
-    ({"name": None}, [{}], False, "never called"), ({}, [{}], False, "never called"), ({"name": ["f"]}, [{}], False, "never called"),
+    (wanted(a=1), [{"a": 1}], True, ""),
+    (wanted(a=1), [{"a": 2}], False, " with a 2, expected 1"),
+    (wanted(a=1, b=2), [{"a": 1}], True, ""),
+    (wanted(a=1), [{}], True, ""),
+    (wanted(a=1), [{"a": 1, "b": 2}], False, " with b 2, expected none"),
+    (wanted(a=1), [], False, "nobody called f"),
+    (wanted(["a"], a=1, b=2), [{"a": 1, "b": 3, "c": 4}], True, ""),
+    (wanted(["a"], a=1), [{"b": 3}], False, " without a, expected 1"),
+    (wanted(["z"], a=1), [{"b": 3}], True, ""),
+    (wanted(["z"]), [{"z": 3}], False, " with z 3, expected none"),
+    (wanted([], a=1), [{"a": 2}], True, ""),
+    (wanted([]), ["no JSON"], True, ""),
+    (wanted([5, None, ["a"], "a"], a=1), [{"a": 1}], True, ""),
+    (wanted("a", a=1), [{"a": 1}], True, ""),
+    (wanted(a=2.0), [{"a": 2}], True, ""),
+    (wanted(a=2), [{"a": "2"}], False, " with a '2', expected 2"),
+    (wanted(a=None), [{"a": None}], True, ""),
+    (wanted(a=[1, {"b": 2}]), [{"a": [1, {"b": 2.0}]}], True, ""),
+    (wanted(a=[1, 2]), [{"a": [2, 1]}], False, " with a [2, 1], expected [1, 2]"),
+    (wanted(a=1, b=2), [{"a": 5, "b": 6}, {"a": 1, "b": 3}, {"a": 7, "b": 8}], False, " with b 3, expected 2; 2 other calls of it come no closer"),
+    (wanted(a=1), [{"a": 5}, {"a": 1}], True, ""),
+    (wanted(a=1), ["no JSON"], False, " with 'no JSON', expected a 1"),
+    (wanted(a=1), [[1]], False, " with [1], expected a 1"),
+    (wanted(a="x" * 100), [{"a": "y"}], False, " with a 'y', expected '" + "x" * 56 + "..."),
+    ({"name": "f"}, [{}], True, ""), ({"name": "f", "arguments": None}, [{"a": 1}], False, " with a 1, expected none"),
+    ({"name": None}, [{}], False, "nobody called None"), ({}, [{}], False, "nobody called None"), ({"name": ["f"]}, [{}], False, "nobody called ['f']"),
     (None, [{}], False, "this is no action: None"), ("f", [{}], False, "this is no action: 'f'"),
 ]
 
 
 @pytest.mark.parametrize("expected, args, met, why", RULES)
 def test_the_action_rule(expected, args, met, why):
-    "By whom and whether it failed does not count"
-    for by in ("user", "assistant", None): assert action_met(expected, [made("f", by, a) | {"failed": by is None} for a in args] + [made("g", by, {"a": 1})]) == (met, why)
+    "By whom and whether it failed does not count, but the reason says it"
+    for by in ("user", "assistant", None):
+        calls = [made("f", by, a) | {"failed": by is None, "item": n + 5} for n, a in enumerate(args)] + [made("g", by, {"a": 1}) | {"failed": False, "item": 99}]
+        found = action_met(expected, calls)
+        assert found.met == met and (why in found.why)
+        if found.item is None: assert not found.why.startswith("called") and not met
+        else:
+            side = by or "user"
+            assert found.why.startswith(f"called{by and f' by the {by}' or ''} at item {found.item}") and calls[found.item - 5]["name"] == "f"
+            assert ("counts all the same" in found.why) == (met and (by is None or side != (expected.get("requestor") or "assistant")))
+
+
+def test_the_call_that_decides_is_the_best_one():
+    "Of calls that match one by the right side that worked; of others the closest"
+    one, other = {"a": 1, "b": 2}, {"a": 1, "b": 3}
+    calls = [made("f", "assistant", one), made("f", "user", other), made("f", "user", one), made("f", "user", one)]
+    calls = [c | {"item": n, "failed": n == 2} for n, c in enumerate(calls)]
+    assert action_met(wanted(**one), calls) == (True, "called by the user at item 3", 3)
+    assert action_met(wanted(**one), calls[:3]) == (True, "called by the user at item 2; it failed, and counts all the same", 2)
+    assert action_met(wanted(**one), calls[:1]) == (True, "called by the assistant at item 0; it was for the user to call, and counts all the same", 0)
+    assert action_met(wanted(a=5, b=5), calls[:2])[2] == 1 and action_met(wanted(a=5, b=3), calls)[2] == 1
 
 
 def test_one_call_satisfies_several_actions():
@@ -506,7 +527,7 @@ REWARDS = [   # criteria, reward, a word of the reason
     (None, 1.0, None), ({}, 1.0, None), ({"reward_basis": []}, 1.0, None), ([], None, "the criteria are no object"), ("x", None, "the criteria are no object"),
     ({"actions": None, "env_assertions": None, "communicate_info": None, "nl_assertions": None, "reward_basis": None}, 1.0, None),
     ({"env_assertions": [SERVICE], "reward_basis": ["ENV_ASSERTION"]}, 1.0, None),
-    ({"env_assertions": [SERVICE | {"assert_value": False}], "reward_basis": ["ENV_ASSERTION"]}, 0.0, "assert_value is False"),
+    ({"env_assertions": [SERVICE | {"assert_value": False}], "reward_basis": ["ENV_ASSERTION"]}, 0.0, "the rule asks for the opposite"),
     ({"env_assertions": [SERVICE | {"assert_value": False}], "reward_basis": ["ACTION"]}, 1.0, None),
     ({"env_assertions": [SERVICE], "actions": [wanted()], "reward_basis": ["ENV_ASSERTION", "ACTION"]}, 0.0, "never called"),
     ({"env_assertions": [SERVICE], "actions": [wanted()], "reward_basis": ["ENV_ASSERTION"]}, 1.0, None),
@@ -574,6 +595,48 @@ def test_scoring_leaves_no_trace():
     assert World() == World() and Account().lines == {id: type(Account().lines[L])(*line) for id, line in LINES.items()} and len(Account().bills) == len(BILLS)
 
 
+def shows(item, name, output=None, by="user", **args): return made(name, by, args) | {"item": item, "output": output, "failed": False}
+
+
+DATA = {"func_name": "assert_mobile_data_status", "arguments": {"expected_status": True}}
+AMOUNT = {"func_name": "assert_data_refueling_amount", "arguments": {**LINE, "expected_amount": 2.0}}
+BILL_PAID = {"func_name": "assert_no_overdue_bill", "arguments": {"overdue_bill_id": "B9"}}
+REFUELLED = shows(7, "refuel_data", "{}", "assistant", **LINE, gb_amount=2.0)
+DECIDING = {   # the assertion, the calls, the item that decided it
+    "nothing happened": (DATA, [], None),
+    "a change": (DATA, [shows(3, "toggle_data")], 3),
+    "the last change": (DATA, [shows(3, "toggle_data"), shows(5, "toggle_data"), shows(7, "toggle_data_saver_mode")], 5),
+    "another reason is a change": (DATA, [shows(3, "toggle_data"), shows(5, "toggle_airplane_mode")], 5),
+    "a call of the wrong side changes nothing": (DATA, [shows(3, "toggle_data", by="assistant")], None),
+    "shown, never changed": (DATA, [shows(4, "run_speed_test", "Speed Test Result: 220")], 4),
+    "shown after the change": (DATA, [shows(3, "toggle_data"), shows(4, "run_speed_test", "No Connection")], 4),
+    "shown before the change": (DATA, [shows(2, "run_speed_test", "Result"), shows(3, "toggle_data")], 3),
+    "shown, but it failed": (DATA, [shows(4, "run_speed_test", "Error: no") | {"failed": True}], None),
+    "asked, never answered": (DATA, [shows(4, "run_speed_test")], None),
+    "the bar does not show whether data works": (DATA, [shows(4, "check_status_bar", "Status Bar: x")], None),
+    "the refuelling": (AMOUNT, [REFUELLED], 7),
+    "another line": (AMOUNT, [shows(7, "refuel_data", "{}", "assistant", **LINE | {"line_id": "L1001"}, gb_amount=2.0)], None),
+    "the usage of the line": (AMOUNT, [REFUELLED, shows(9, "get_data_usage", '{"line_id": "L1002"}', "assistant")], 9),
+    "the usage of another line": (AMOUNT, [REFUELLED, shows(9, "get_data_usage", '{"line_id": "L1001"}', "assistant")], 7),
+    "a bill by its id": (BILL_PAID, [shows(2, "get_details_by_id", '{"bill_id": "B9"}', "assistant")], 2),
+    "an assertion that nobody knows": ({"func_name": "assert_mood"}, [shows(3, "toggle_data")], None),
+    "an assertion without a name": (None, [shows(3, "toggle_data")], None),
+}
+
+
+@pytest.mark.parametrize("name", DECIDING)
+def test_the_item_that_decides_an_assertion(name):
+    assertion, calls, item = DECIDING[name]
+    world = World(Phone(phone_number="555-123-2002"))
+    [check] = decided(world, [assertion], calls)
+    other = World(Phone(phone_number="555-123-2002"))
+    other.play(calls)
+    assert check["item"] == item and world == other and check | {"item": None} == check_assertion(other, assertion)
+
+
+def test_each_assertion_has_a_tool_that_shows_it_or_none(): assert set(SHOWN) == set(ASSERTIONS) - {"assert_mobile_data_usage_exceeded"}
+
+
 # ---------------------------------------------------------------- official verdicts
 
 def rows(path): return [{**row.columns, "trace": row.trace.model_dump(mode="json")} for row in read(path)]
@@ -583,6 +646,23 @@ def score(row): return compute_scores(row, SimpleNamespace(trace=row["trace"]))
 def checks(info, member, inner, flag):
     "The recorded verdicts of one kind: name, met"
     return [(check[inner].get("func_name") or check[inner].get("name"), check[flag]) for check in info.get(member) or []]
+
+
+def points(row, found):
+    "Every check points where it says: a call of the expected tool, a call or its result for an assertion, a message for what was said"
+    items = row["trace"]["items"]
+    for check, action in zip(found["actions"], row["evaluation_criteria"]["actions"] or (), strict=True):
+        calls = [n for n, i in enumerate(items) if i["type"] == "function_call" and i["name"] == action["name"]]
+        assert check["by"] == action["requestor"] and check.get("arguments", {}) == action["arguments"]
+        if check["item"] is None:
+            assert not check["met"] and not calls and check["why"] == f"never called: nobody called {action['name']}"
+            continue
+        assert check["item"] in calls and f"at item {check['item']}" in check["why"]
+        if check["met"]: assert items[check["item"]]["created_by"] == action["requestor"] or "it was for the" in check["why"]
+        else: assert ", expected " in check["why"]
+    for check in found["env"]:
+        assert check["item"] is None or items[check["item"]]["type"] == "function_call"
+        if check["item"] is None: assert not any(i.get("name") in {*SHOWN[check["name"]][0]} for i in items) or SHOWN[check["name"]][1], check
 
 
 def agree(row):
@@ -595,6 +675,7 @@ def agree(row):
     assert [(v["name"], v["met"]) for v in found["env"]] == checks(info, "env_assertions", "env_assertion", "met")
     assert [(v["name"], v["met"]) for v in found["actions"]] == checks(info, "action_checks", "action", "action_match")
     assert all(v["why"] for v in found["env"] + found["actions"])
+    points(row, found)
     if info["db_check"]:
         world, _ = replay(row["initial_state"], recorded_calls(row["trace"]), is_solo(row, row["trace"]))
         assert same_end(world, expected_world(row["initial_state"], row["evaluation_criteria"]["actions"]))[0] == info["db_check"]["db_match"]
@@ -768,7 +849,10 @@ def test_nothing_makes_it_raise(sample, calls, texts):
     scores, metadata = result["scores"], result["metadata"]
     assert {"reward", "action", "env_assertion", "action_coverage"} <= scores.keys() <= {"reward", "action_coverage", *map(str.lower, COMPONENTS)}
     assert all(value is None or isinstance(value, float) and 0 <= value <= 1 for value in scores.values())
-    for verdict in metadata["env"] + metadata["actions"]: assert verdict.keys() == {"name", "met", "why"} and isinstance(verdict["met"], bool) and isinstance(verdict["why"], str)
+    for verdict in metadata["env"] + metadata["actions"]:
+        assert {"name", "met", "why", "item"} <= verdict.keys() <= {"name", "met", "why", "item", "by", "arguments"} and isinstance(verdict["met"], bool) and isinstance(verdict["why"], str)
+        assert verdict["item"] is None or 0 <= verdict["item"] < len(items)
+    assert all(isinstance(v["by"], str) for v in metadata["actions"])
     assert all(isinstance(name, str) for name in metadata["unsupported"]) and isinstance(metadata["reason"], str | None)
 
 
@@ -800,7 +884,7 @@ def test_deep_arguments_are_not_equal_and_do_no_harm():
         for _ in range(depth): value = [value]
         return value
     for depth in (100, 900, 100_000):
-        met, why = action_met(wanted(a=nested(depth)), [made("f", "user", {"a": nested(depth, 1)})])
+        met, why, _ = action_met(wanted(a=nested(depth)), [made("f", "user", {"a": nested(depth, 1)})])
         assert not met and len(why) < 300
 
 

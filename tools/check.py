@@ -1,4 +1,4 @@
-"""Checks of the tree that are no tests of behaviour: ruff, mypy, and nbdev's processors over all notebooks.
+"""Checks of the tree that are no tests of behaviour: ruff, mypy, and the pages of the docs site as far as they can be judged without Quarto.
 
 python -m tools.check
 """
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 CHECKS = {
     "ruff": [sys.executable, "-m", "ruff", "check", "."],
     "mypy": [sys.executable, "-m", "mypy"],
-    "docs": [sys.executable, "-m", "tools.docs", "process"],
+    "docs": [sys.executable, "-m", "tools.docs", "check"],
 }
 
 

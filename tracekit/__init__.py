@@ -9,7 +9,7 @@ __all__ = []
 # %% ../nbs/80_init.ipynb #d3a65c31
 from importlib import import_module
 
-# %% ../nbs/80_init.ipynb #422a3dd2
+# %% ../nbs/80_init.ipynb #37e963a3
 _HOMES = {
     "trace": (
         "Trace",
@@ -58,6 +58,8 @@ _HOMES = {
     "project": ("Project", "load_project"),
     "score": ("TraceScorer", "SolverTrace", "recorded_calls"),
     "run": ("run",),
+    "view": ("view", "TraceViewer", "DatasetViewer", "ResultViewer", "summary_html"),
+    "markup": ("trace_html",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

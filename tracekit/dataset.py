@@ -30,10 +30,10 @@ import msgspec
 import yaml
 from pydantic import AfterValidator, Field, model_validator
 
-# %% ../nbs/30_dataset.ipynb #8bfdb74c
+# %% ../nbs/30_dataset.ipynb #6d2b3984
 from .row import Row, line
 from .source import InputError, SchemaError
-from .trace import ClosedModel, Trace
+from .trace import ClosedModel, Shown, Trace
 from .yamlfile import At, Doc, Finding, load_yaml, model_findings, read_yaml
 
 # %% ../nbs/30_dataset.ipynb #1a1a685d
@@ -64,8 +64,8 @@ def spec_text(name: str, file_path: str) -> bytes:
     "The spec as YAML text"
     return yaml.safe_dump(spec(name, file_path), sort_keys=False, allow_unicode=True, width=1000).encode()
 
-# %% ../nbs/30_dataset.ipynb #d44ff55c
-class Dataset:
+# %% ../nbs/30_dataset.ipynb #bf82d530
+class Dataset(Shown):
     "The rows of a dataset, by the path of its .jsonl file, its .yaml spec or its folder of Parquet parts"
     def __init__(self, path: str | Path):
         self.path = _rows_of(Path(path))
@@ -84,16 +84,20 @@ class Dataset:
 
     def __getitem__(self, n: int) -> Row:
         "Row number `n`, from 0; negative numbers count from the end"
-        if self.path.suffix != ".jsonl": return list(self)[n]
+        return Row(**self.row(n))
+
+    def row(self, n: int) -> dict[str, Any]:
+        "Row number `n` as plain data, read from its place in the file"
+        if self.path.suffix != ".jsonl": return _parquet_row(self.path, range(len(self))[n])
         start = self._index()[n]
         with open(self.path, "rb") as f:
             f.seek(start)
-            return Row(**_plain(f.readline(), f"{self.path}: row {n}"))
+            return _plain(f.readline(), f"{self.path}: row {n}")
 
     def _index(self) -> list[int]:
         "Where each row starts"
         if self._starts is None:
-            if self.path.suffix != ".jsonl": self._starts = list(range(sum(1 for _ in self.plain())))
+            if self.path.suffix != ".jsonl": self._starts = list(range(sum(table.metadata.num_rows for table, _ in _parquet_files(self.path))))
             else:
                 with open(self.path, "rb") as f: self._starts = [at for at, text in _lines(f) if text.strip()]
         return self._starts
@@ -165,7 +169,7 @@ def _by_size(rows: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
             group, total = [], 0
     if group: yield group
 
-# %% ../nbs/30_dataset.ipynb #eb0442ca
+# %% ../nbs/30_dataset.ipynb #f2013552
 def column_kinds(rows: Iterable[bytes]) -> dict[str, str]:
     "The kind of every column: bool, int, float or str if all its values are, else json"
     seen: dict[str, set[str]] = {}
@@ -186,13 +190,27 @@ def _cells(row: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
     return {n: msgspec.json.encode(row[n]).decode() if k == "json" and n in row else row.get(n) for n, k in kinds.items()}
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    for table, nested in _parquet_files(path):
+        for batch in table.iter_batches(batch_size=256): yield from _decoded(batch, nested)
+
+def _parquet_files(path: Path) -> Iterator[tuple[Any, list[str]]]:
+    "The Parquet files of a dataset, each with the names of the columns that hold JSON text"
     import pyarrow.parquet as pq
     for file in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
         table = pq.ParquetFile(file)
-        nested = json.loads((table.schema_arrow.metadata or {}).get(b"tracekit.json", b"[]"))
-        for batch in table.iter_batches(batch_size=256):
-            for row in batch.to_pylist():
-                yield {n: msgspec.json.decode(v) if n in nested and v is not None else v for n, v in row.items()}
+        yield table, json.loads((table.schema_arrow.metadata or {}).get(b"tracekit.json", b"[]"))
+
+def _decoded(batch: Any, nested: list[str]) -> Iterator[dict[str, Any]]:
+    for row in batch.to_pylist(): yield {n: msgspec.json.decode(v) if n in nested and v is not None else v for n, v in row.items()}
+
+def _parquet_row(path: Path, n: int) -> dict[str, Any]:
+    "Row number `n`, of which only the row group that holds it is read"
+    for table, nested in _parquet_files(path):
+        for g in range(table.num_row_groups):
+            rows = table.metadata.row_group(g).num_rows
+            if n < rows: return next(_decoded(table.read_row_group(g).slice(n, 1), nested))
+            n -= rows
+    raise IndexError(n)
 
 # %% ../nbs/30_dataset.ipynb #fb259804
 def link_findings(trace: Trace) -> Iterator[tuple[str, str]]:

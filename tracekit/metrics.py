@@ -9,8 +9,8 @@ from __future__ import annotations
 __all__ = ['HUGE', 'ADVICE', 'STATISTICS', 'Figures', 'TP', 'FP', 'FN', 'WRONG', 'SHARES', 'METRICS', 'PLAIN', 'PASS', 'Z',
            'SampleScore', 'MetricError', 'mean', 'ratio', 'is_number', 'is_label', 'shown', 'near', 'Scores', 'name_of',
            'statistic', 'frequency', 'weighted_average', 'overlap', 'answers', 'by_class', 'classification', 'Values',
-           'metric_values', 'notes', 'aggregated', 'usual', 'aggregate', 'pass_at_k', 'pass_hat_k', 'pass_hat',
-           't_quantile', 'wilson', 'variance_of_mean', 'mean_interval', 'paired_difference']
+           'metric_values', 'notes', 'aggregated', 'usual', 'aggregate', 'pass_at_k', 'pass_hat_k', 'is_success',
+           'pass_hat', 't_quantile', 'wilson', 'variance_of_mean', 'mean_interval', 'paired_difference']
 
 # %% ../nbs/42_metrics.ipynb #bf895b91
 import math
@@ -229,13 +229,17 @@ def _sets(successes: int, trials: int, k: int) -> int:
     if 0 <= successes <= trials and 1 <= k <= trials: return math.comb(trials, k)
     raise MetricError(f"{successes} successes in {trials} trials and k = {k}: k is from 1 to the number of trials")
 
-# %% ../nbs/42_metrics.ipynb #39500b4f
+# %% ../nbs/42_metrics.ipynb #8319e0e3
+def is_success(score: float) -> bool:
+    "Whether a score is a success: 1, but for a millionth"
+    return 1 - 1e-6 <= score <= 1 + 1e-6
+
 def pass_hat(rows: Sequence[Mapping[str, Any]], group: str = "task_id", score: str = "reward") -> dict[int, float]:
     "pass^k by k, averaged over the tasks of a dataset with several trials; raises MetricError if a row lacks task or score"
     ran = [(n, row) for n, row in enumerate(rows, 1) if row.get("termination_reason") != "infrastructure_error"]
     scores = Scores([row for _, row in ran], "pass^k", "row", [n for n, _ in ran])
     tasks: dict[str, list[bool]] = defaultdict(list)
-    for task, reward in zip(scores.labels(group), scores.numbers(score)): tasks[task].append(1 - 1e-6 <= reward <= 1 + 1e-6)
+    for task, reward in zip(scores.labels(group), scores.numbers(score)): tasks[task].append(is_success(reward))
     fewest = min(map(len, tasks.values()), default=0)
     return {k: mean([pass_hat_k(sum(t), len(t), k) for t in tasks.values()]) for k in range(1, fewest + 1)}
 

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['ORIGIN', 'SHOWN', 'HEAD', 'look', 'Rows', 'shown', 'one_line', 'text_table', 'markdown_table', 'Figure',
-           'mean_figure', 'TaskResult', 'numbers', 'counted', 'Result', 'load_result', 'means', 'Comparison', 'compare']
+__all__ = ['ORIGIN', 'SHOWN', 'MAIN', 'CHECKS', 'EARLY', 'HEAD', 'look', 'Rows', 'shown', 'one_line', 'text_table',
+           'markdown_table', 'Figure', 'mean_figure', 'TaskResult', 'numbers', 'counted', 'main_score', 'passed',
+           'checks', 'kinds', 'Result', 'load_result', 'means', 'Comparison', 'compare']
 
-# %% ../nbs/43_result.ipynb #ebed507e
+# %% ../nbs/43_result.ipynb #b290ea2f
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,15 @@ from typing import Any
 # %% ../nbs/43_result.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/43_result.ipynb #0c19c87b
+# %% ../nbs/43_result.ipynb #636fa3f9
 from .dataset import atomic
-from .metrics import is_number, mean, mean_interval, paired_difference
+from .metrics import is_number, is_success, mean, mean_interval, paired_difference
 from .source import InputError
+from .trace import Shown
 
-# %% ../nbs/43_result.ipynb #0542010e
-ORIGIN = ("task", "id", "row", "sample_id", "task_id", "trial", "simulation_id", "stage", "error", "excluded")   # what is no score
+# %% ../nbs/43_result.ipynb #5782740d
+ORIGIN = (   # what is no score
+    "task", "id", "row", "dataset", "trace_column", "sample_id", "task_id", "trial", "simulation_id", "stage", "error", "excluded")
 
 def look(row: Mapping[str, Any], path: str) -> Any:
     "The value at a path of names and numbers, such as score or env.0.why; None if there is none"
@@ -72,7 +76,7 @@ class Rows(list[dict[str, Any]]):
     def __repr__(self) -> str: return text_table(*_cells(self))
     def _repr_markdown_(self) -> str: return markdown_table(*_cells(self))
 
-# %% ../nbs/43_result.ipynb #8dd4c02b
+# %% ../nbs/43_result.ipynb #d8eaa4d3
 SHOWN = 30   # rows in a table
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
@@ -83,11 +87,11 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
     if len(rows) > SHOWN: body.append([f"... {len(rows) - SHOWN} more"] + [""]*(len(names) - 1))
     return list(map(shown, names)), body
 
-def shown(value: Any) -> str:
+def shown(value: Any, most: int = 60) -> str:
     "A value in a cell: numbers with four digits, long texts cut"
     if value is None: return ""
     text = f"{value:.4g}" if isinstance(value, float) else one_line(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return text if len(text) <= most else text[:most - 1] + "…"
 
 def one_line(value: Any) -> str:
     "A value as one line that does nothing to a terminal: no line breaks, no control characters"
@@ -109,7 +113,7 @@ def _escaped(text: str) -> str:
     "Text that is neither markup nor formula nor the end of a cell"
     return "".join(f"&#{ord(c)};" if c in "&<>|*_`[]()$\\~^!#" else c for c in text)
 
-# %% ../nbs/43_result.ipynb #d0df794e
+# %% ../nbs/43_result.ipynb #c7a7c4ef
 @dataclass
 class Figure:
     "A metric: `value`, `low` and `high` (the 95 % interval of a mean, or None), `n` samples"
@@ -127,12 +131,14 @@ def mean_figure(name: str, values: Sequence[float], groups: Sequence[Any] | None
 
 @dataclass
 class TaskResult:
-    "What one task of a run found; `notes` says what was left out, and why"
+    "What one task of a run found; `notes` says what was left out, and why. `row` of its rows counts the rows of `dataset`"
     key: str
     rows: Rows = field(default_factory=Rows)
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problem: str | None = None      # why the task could not be run at all
+    dataset: Path | None = None     # where its rows come from, if that is one place
+    trace_column: str = "trace"     # the column of the traces in there
 
     @property
     def failed(self) -> Counter[str]:
@@ -166,10 +172,69 @@ def counted(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     "The rows that take part in metrics: not excluded. One that failed takes part with the scores it has"
     return [r for r in rows if not r.get("excluded")]
 
-# %% ../nbs/43_result.ipynb #8d3a5f51
+# %% ../nbs/43_result.ipynb #1a04a800
+MAIN = ("reward", "score", "is_correct")
+
+def main_score(rows: Iterable[Mapping[str, Any]]) -> str | None:
+    "The name of the score that says whether a sample has passed; None if there is none"
+    found: dict[str, list[Any]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name not in ORIGIN and name != "official_reward": found.setdefault(name, []).append(value)
+    if named := next((name for name in MAIN if name in found), None): return named
+    there = {name: [v for v in values if v is not None] for name, values in found.items()}
+    flags = (n for n, values in there.items() if values and all(isinstance(v, bool) for v in values))
+    shares = (n for n, values in there.items() if values and all(isinstance(v, int | float) and 0 <= v <= 1 for v in values))
+    return next(flags, None) or next(shares, None)
+
+def passed(row: Mapping[str, Any]) -> bool | None:
+    "Whether the sample of a row has passed: its main score is 1. None if nothing says it"
+    name = main_score([row])
+    value = None if name is None else row[name]
+    return is_success(value) if isinstance(value, int | float) else None
+
+# %% ../nbs/43_result.ipynb #4a9f6f76
+CHECKS = {   # the field of a row -> what its checks are about, and what is said of one that is not met
+    "actions": ("action", "action not as expected"), "env": ("assertion", "assertion not met"),
+    "communicate": ("communicate", "never said"), "communicate_checks": ("communicate", "never said"),
+    "writes": ("database", "database write not as expected"), "db_checks": ("database", "database not as expected"),
+    "nl_assertion_checks": ("judged", "judged as not met"),
+}
+EARLY = "the run ended early"   # how a scorer's `reason` begins if nothing else counted
+
+def checks(row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    "The checks of a row, each with the field of CHECKS that it stands in; what has no such shape is left out"
+    for name, value in row.items():
+        part = name.rpartition(".")[2]
+        for found in value if part in CHECKS and isinstance(value, list) else ():
+            if isinstance(found, dict) and isinstance(found.get("name"), str) and found.get("met", "") in (True, False, None): yield part, found
+
+# %% ../nbs/43_result.ipynb #d6fe46a4
+def kinds(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, Rows]]:
+    "The kinds of failures in words, each with its samples; the commonest first"
+    found: dict[str, Rows] = {}
+    for row in counted(rows):
+        if row.get("stage") or passed(row) is False:
+            for kind in dict.fromkeys(_kinds_of(row)): found.setdefault(kind, Rows()).append(dict(row))
+    return sorted(found.items(), key=lambda kind: -len(kind[1]))
+
+def _kinds_of(row: Mapping[str, Any]) -> Iterator[str]:
+    "What was wrong with one sample"
+    if row.get("stage"): yield shown(f"stage {row['stage']}: {row.get('error')}", 120)
+    if passed(row) is not False: return
+    unmet = [(part, check) for part, check in checks(row) if check["met"] is False]
+    for part, check in unmet: yield shown(_kind_of(part, check), 120)
+    reason = row.get("reason") or f"{main_score([row])} is less than 1"
+    if not unmet or str(reason).startswith(EARLY): yield shown(str(reason).partition("\n")[0], 120)
+
+def _kind_of(part: str, check: Mapping[str, Any]) -> str:
+    if part == "actions" and check.get("item") is None: return f"action never called: {check['name']}"
+    return CHECKS[part][1] if check["name"] == "db" else f"{CHECKS[part][1]}: {check['name']}"
+
+# %% ../nbs/43_result.ipynb #149ea882
 HEAD = ("task", "metric", "value", "95 % interval", "n")
 
-class Result:
+class Result(Shown):
     "The tasks of a run by their keys, with their rows and figures"
     def __init__(self, tasks: Iterable[TaskResult], notes: Sequence[str] = ()):
         self.tasks = {t.key: t for t in tasks}
@@ -199,9 +264,11 @@ class Result:
         return {"tasks": {k: v | ({"problem": self.tasks[k].problem} if self.tasks[k].problem else {}) for k, v in told.items()}}
 
     def save(self, path: str | Path) -> Path:
-        "Write the rows as JSONL, in one step; a value that is no JSON (NaN) cannot be among them"
+        "Write the rows as JSONL, in one step, each with its dataset; a value that is no JSON (NaN) cannot be among them"
         with atomic(Path(path)) as f:
-            for row in self.rows: f.write(msgspec.json.encode(row) + b"\n")
+            for task in self.tasks.values():
+                source = _source(task, Path(path).parent)
+                for row in task.rows: f.write(msgspec.json.encode(_with_source(row, source)) + b"\n")
         return Path(path)
 
     def _cells(self) -> list[list[str]]:
@@ -220,7 +287,32 @@ class Result:
     def __repr__(self) -> str: return "\n".join([text_table(HEAD, self._cells()), "", *self._told()])
     def _repr_markdown_(self) -> str: return "\n\n".join([markdown_table(HEAD, self._cells()), *map(_escaped, self._told())])
 
-# %% ../nbs/43_result.ipynb #e13ab499
+# %% ../nbs/43_result.ipynb #b6ba0e89
+def _source(task: TaskResult, folder: Path) -> dict[str, str]:
+    "What the rows of a task say of their dataset, in a file in that folder"
+    if task.dataset is None: return {}
+    here, there = folder.resolve(), task.dataset.parent.resolve()/task.dataset.name
+    try: path = Path(os.path.relpath(there, here))
+    except ValueError: path = there   # another drive
+    return {"dataset": path.as_posix(), **({"trace_column": task.trace_column} if task.trace_column != "trace" else {})}
+
+def _with_source(row: Mapping[str, Any], source: Mapping[str, str]) -> dict[str, Any]:
+    "A row that says where it comes from, right after its number"
+    if not source: return dict(row)
+    head = list(row)[:list(row).index("row") + 1] if "row" in row else []
+    return {**{n: row[n] for n in head}, **source, **{n: v for n, v in row.items() if n not in head}}
+
+def _take_source(task: TaskResult, folder: Path) -> None:
+    "Take out of the rows of a task what they say of their dataset. It is only text: nothing is opened, and what is no path is a note"
+    asked = {name: [row.pop(name) for row in task.rows if name in row] for name in ("dataset", "trace_column")}
+    for name, values in asked.items():
+        good = [v for v in values if isinstance(v, str) and v and v.isprintable()]
+        if len(good) < len(values): task.notes.append(f"{len(values) - len(good)} rows name a {name} that is no text, which is ignored")
+        if len(several := dict.fromkeys(good)) > 1: task.notes.append(f"the rows name {len(several)} values as their {name}, so none is taken")
+        elif good and name == "dataset": task.dataset = Path(os.path.normpath(folder.resolve()/good[0]))
+        elif good: task.trace_column = good[0]
+
+# %% ../nbs/43_result.ipynb #2edec50d
 def load_result(path: str | Path) -> Result:
     "A result from its saved rows, with the means of their scores; raises InputError, which names the line"
     tasks: dict[str, Rows] = {}
@@ -229,7 +321,11 @@ def load_result(path: str | Path) -> Result:
         except (msgspec.DecodeError, UnicodeDecodeError) as e: raise InputError(f"{path}:{number}: not JSON ({e})") from None
         if not isinstance(row, dict): raise InputError(f"{path}:{number}: expected an object, got {type(row).__name__}")
         tasks.setdefault(str(row.get("task", Path(path).stem)), Rows()).append(row)
-    return Result(TaskResult(key, found, means(found)) for key, found in tasks.items())
+    made = [TaskResult(key, found) for key, found in tasks.items()]
+    for task in made:
+        _take_source(task, Path(path).parent)
+        task.figures = means(task.rows)
+    return Result(made)
 
 def _read(path: Path) -> bytes:
     try: return path.read_bytes()

@@ -16,13 +16,13 @@ import msgspec
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-# %% ../nbs/20_row.ipynb #4145da5f
+# %% ../nbs/20_row.ipynb #570e472e
 from .convert import Context, Format
 from .source import Rejected, SchemaError
-from .trace import Trace, explain, plain_trace, twin
+from .trace import Shown, Trace, explain, plain_trace, twin
 
-# %% ../nbs/20_row.ipynb #c46c5b73
-class Row(BaseModel):
+# %% ../nbs/20_row.ipynb #a7c1d6b0
+class Row(Shown, BaseModel):
     "One row of a dataset: `trace`, and any other columns as attributes"
     model_config = ConfigDict(extra="allow")
     trace: Trace

@@ -31,16 +31,16 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-# %% ../nbs/51_run.ipynb #ead9b4e3
+# %% ../nbs/51_run.ipynb #dcb462c6
 from .check import evaluation_findings, form_findings
 from .dataset import Dataset
 from .metrics import MetricError, SampleScore, aggregate, metric_values, pass_hat
 from .project import Project, load_project
-from .result import ORIGIN, Figure, Result, Rows, TaskResult, counted, mean_figure, means, numbers
+from .result import ORIGIN, Figure, Result, Rows, TaskResult, counted, main_score, mean_figure, means, numbers
 from .samples import Sample, Stop, fill, fill_text, folder_rows, judged, opened, packed, picked, samples
 from .score import Scores, SolverTrace, function_call_coverage, string_equals, string_equals_mcqa
 from .source import InputError, SchemaError, TracekitError
-from .trace import Trace
+from .trace import Trace, twin
 from .worker import Failure, cores, isolated, tidy, told
 
 # %% ../nbs/51_run.ipynb #d7f0451d
@@ -155,7 +155,7 @@ SCORERS: dict[str, Callable[[Mapping[str, Any], Any, SolverTrace | None], Any]] 
     "python": lambda spec, sample, given: called(loaded(spec["snippet"]), sample, given),
 }
 
-# %% ../nbs/51_run.ipynb #79b7dad4
+# %% ../nbs/51_run.ipynb #be39ed1c
 @dataclass
 class Plan:
     "How a task's samples are scored; scorers have their type, key and spec"
@@ -169,6 +169,9 @@ class Plan:
     def read(self, row: Any) -> Any:
         "A row as its scorers need it: tracekit's own take the trace from the solver's output, so in the row it stays text"
         if not isinstance(row, bytes) or not self._own: return opened(row)
+        if self.trace_column is not None and self.trace_column not in _ASKED and not self.keep:
+            try: return _Lazy.read(_reader(self.trace_column).decode(row), self.trace_column, row)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError): pass   # no trace in full form: the long way says what it is
         try: members = _MEMBERS.decode(row)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError): return opened(row)
         if self.trace_column in members:
@@ -183,6 +186,21 @@ class Plan:
 
 class _Lazy(dict[str, Any]):
     "A row for tracekit's own scorers: a column is read when it is asked for"
+    row: bytes | None = None   # where the columns are that nobody was expected to ask for
+
+    @classmethod
+    def read(cls, made: msgspec.Struct, column: str, row: bytes) -> _Lazy:
+        "A row whose trace is read already"
+        members = cls({name: value for name in _ASKED if (value := getattr(made, name)) is not _ABSENT})
+        members[column], members.row = made.trace_, row  # type: ignore[attr-defined]
+        return members
+
+    def text_of(self, column: str) -> bytes: return bytes(_MEMBERS.decode(self.row or b"{}")[column])
+
+    def __missing__(self, name: str) -> Any:
+        if self.row is not None and name not in _ASKED and (value := _MEMBERS.decode(self.row).get(name)) is not None: return value
+        raise KeyError(name)
+
     def __getitem__(self, name: str) -> Any:
         value = super().__getitem__(name)
         if type(value) is not msgspec.Raw: return value
@@ -191,17 +209,30 @@ class _Lazy(dict[str, Any]):
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
-        value = super().get(name, default)
-        return self[name] if type(value) is msgspec.Raw else value
+        if name in self: return self[name]
+        if self.row is None or name in _ASKED: return default
+        try: return self[name]
+        except KeyError: return default
+
+IDS = ("sample_id", "id", "simulation_id", "task_id")   # columns that may name a sample; the first that is there does
+_ASKED = dict.fromkeys((*IDS, "trial", "reward", "solo", "domain", "termination_reason", "evaluation_criteria", "initial_state", "reward_info"))
+_ABSENT = msgspec.Raw()
+
+@cache
+def _reader(column: str) -> msgspec.json.Decoder[Any]:
+    "Reads in one go the trace in a row and what tracekit's scorers ask for; the rewards of the log, which few do, stay text, and other columns are passed over"
+    fields = [(name, msgspec.Raw if name == "reward_info" else Any, _ABSENT) for name in _ASKED]
+    return msgspec.json.Decoder(msgspec.defstruct("Members", [("trace_", twin(Trace)), *fields], rename={"trace_": column}))
 
 _MEMBERS: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-# %% ../nbs/51_run.ipynb #44950085
+# %% ../nbs/51_run.ipynb #c131b237
 def solved(plan: Plan, sample: Any) -> SolverTrace | None:
     "The recorded trace of a sample, checked; None if the task has no solver. Raises Stop"
     if plan.trace_column is None: return None
     if plan.trace_column not in sample: raise Stop("solve", f"the row has no column {plan.trace_column!r}; it has {', '.join(sample) or 'none'}")
     given = sample[plan.trace_column]
+    if isinstance(given, twin(Trace)): return SolverTrace(partial(sample.text_of, plan.trace_column), sound=given)
     if isinstance(given, str): given = given.encode(errors="replace")   # a trace as JSON text
     if not isinstance(given, dict | bytes): raise Stop("solve", f"{plan.trace_column}: no trace: expected an object with items, got {_kind(given)}")
     made = SolverTrace(given)
@@ -218,7 +249,7 @@ def postprocessed(plan: Plan, sample: Any, given: SolverTrace | None) -> list[tu
         raise Stop("postprocess", f"the postprocessor returned {_kind(made)}, expected a list of (sample, solver_output)")
     return [(dict(s), o if isinstance(o, SolverTrace) else SolverTrace(o)) for s, o in made]
 
-# %% ../nbs/51_run.ipynb #06fe2911
+# %% ../nbs/51_run.ipynb #e0def90d
 def score_sample(plan: Plan, sample: Any) -> list[dict[str, Any]]:
     "For each sample that comes of this one: {columns, scores, metadata, failed}, the last three by the key of the scorer"
     stage = "solve"
@@ -253,7 +284,6 @@ def _asked(scorer: Mapping[str, Any], sample: Any, given: SolverTrace | None, se
 
 def _cause(error: BaseException) -> str: return tidy(str(error)) if isinstance(error, TracekitError) else told(error)
 
-IDS = ("sample_id", "id", "simulation_id", "task_id")   # columns that may name a sample; the first that is there does
 _KEPT = (*IDS, "trial")
 
 def _columns(sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,7 +331,7 @@ def flat(out: Mapping[str, Any], n: int, key: str | None) -> dict[str, Any]:
     causes = [f"{k}: {cause}" if len(out["scores"]) + len(out["failed"]) > 1 and k else cause for k, (_, cause) in out["failed"].items()]
     return {**row, "stage": stage, "error": "; ".join(causes) or None}
 
-# %% ../nbs/51_run.ipynb #ddba3879
+# %% ../nbs/51_run.ipynb #ad7ec9fb
 @dataclass
 class Prepared:
     "A task that is ready to run"
@@ -313,6 +343,7 @@ class Prepared:
     metrics: dict[str, list[dict[str, Any]]] = field(default_factory=dict)   # by the key of the scorer
     notes: list[str] = field(default_factory=list)
     limit: int | None = None
+    dataset: Path | None = None     # the file or folder of Parquet parts that the rows are in, if it is one
 
 NEEDS_MODEL = "needs a model, which tracekit does not call"
 
@@ -336,6 +367,7 @@ def prepared(project: Project, specification: Mapping[str, Any], key: str) -> Pr
     counts = [project.resolve(n, project.values()) for n in (specification.get("num_samples"), project.run_config.get("num_samples")) if n is not None]
     made.limit = min((_count(n, "num_samples") for n in counts), default=None)
     made.plan.keep = bool(made.whole or made.rules)
+    made.dataset = _dataset_path(project, definition)
     return made
 
 # %% ../nbs/51_run.ipynb #27235311
@@ -378,7 +410,7 @@ def _scorers(made: Prepared, listed: Sequence[Mapping[str, Any]], files: Sequenc
         made.metrics[key] = [dict(m) for m in spec["metrics"]] if "metrics" in spec else []
         if "metrics" not in spec: made.metrics[key] = [{"type": "mean", "field": "*"}]   # every score that is a number
 
-# %% ../nbs/51_run.ipynb #77b65e7c
+# %% ../nbs/51_run.ipynb #26453c25
 def _datasets_by_name(task: Mapping[str, Any]) -> dict[str, str]:
     "For a task with several datasets, what their placeholders stand for in a snippet: their own names"
     asked = (task["definition"].get("dataset") or {}).get("keys") or []
@@ -406,6 +438,12 @@ def _dataset_rows(project: Project, key: str, timeout: float) -> Iterator[Sample
     rows = folder_rows(found.path, source.get("extension")) if source.get("type") == "folder" else samples(found.path)
     return picked(rows, source.get("filters") or [], timeout)
 
+def _dataset_path(project: Project, definition: Mapping[str, Any]) -> Path | None:
+    "Where the rows of a task are, if they are the rows of one dataset, and not texts of a folder"
+    wanted = definition.get("dataset") or {}
+    found = project.datasets.get(str(wanted["key"])) if "key" in wanted else None
+    return None if found is None or (found.spec.get("source") or {}).get("type") == "folder" else found.path
+
 def _side_by_side(sources: Sequence[tuple[str, Callable[[float], Iterator[Sample]]]], timeout: float) -> Iterator[Sample]:
     "Samples that hold a row of each dataset; where one has no more rows, the sample has failed"
     for n, rows in enumerate(zip_longest(*(source(timeout) for _, source in sources)), 1):
@@ -413,7 +451,7 @@ def _side_by_side(sources: Sequence[tuple[str, Callable[[float], Iterator[Sample
         stop = next((row for row in read if isinstance(row, Stop)), None)
         yield n, stop or {name: row for (name, _), row in zip(sources, read)}
 
-# %% ../nbs/51_run.ipynb #4398c86a
+# %% ../nbs/51_run.ipynb #6915905b
 @dataclass
 class Options:
     "How a run is carried out: the first `limit` samples, those with one of `ids`, `timeout` in seconds a sample"
@@ -443,7 +481,8 @@ def carried_out(task: Prepared, options: Options, head: bool = True) -> TaskResu
     for scorer in task.whole: _score_whole(scorer, [out for _, out in outs if "sample" in out], options)
     for key, metrics in task.metrics.items(): _fail_incomplete(key, metrics, [out for _, out in outs])
     if task.rules: _exclude(task.rules, [out for _, out in outs if "sample" in out], options)
-    result = TaskResult(task.key, Rows(flat(out, n, task.key) for n, out in outs), notes=list(task.notes))
+    result = TaskResult(task.key, Rows(flat(out, n, task.key) for n, out in outs), notes=list(task.notes), dataset=task.dataset)
+    result.trace_column = task.plan.trace_column or result.trace_column
     for key, metrics in task.metrics.items(): _figures(result, key, metrics, [out for _, out in outs], options)
     if unknown := set(options.ids) - {str(row.get(name)) for row in result.rows for name in ("id", *IDS)}: result.notes.append(f"no sample has the id {', '.join(sorted(unknown))}")
     if unsupported := _unsupported(out for _, out in outs):
@@ -575,7 +614,7 @@ def _task_result(project: Project, spec: Mapping[str, Any], key: str, options: O
     try: return carried_out(prepared(project, spec, key), options, head)
     except (InputError, SchemaError) as e: return TaskResult(key, problem=str(e))
 
-# %% ../nbs/51_run.ipynb #5ffd4151
+# %% ../nbs/51_run.ipynb #8bb87f42
 def named_scorer(scorer: str | Path) -> Snippet:
     "The scorer of that name (telecom, tau2-db, trace), or in that Python file; raises InputError, which lists those there are"
     import tracekit.scorers
@@ -595,14 +634,14 @@ def score(dataset: str | Path, scorer: str | Path, *, trace_column: str = "trace
     snippet, rows = named_scorer(scorer), Dataset(dataset).path
     plan = Plan([{"key": "scorer", "type": "python", "spec": {"snippet": snippet}}], trace_column)
     options = Options(limit, [str(i) for i in ids], workers or cores(), timeout, progress)
-    made = carried_out(Prepared(Path(dataset).stem, lambda timeout: samples(rows), plan), options)
+    made = carried_out(Prepared(Path(dataset).stem, lambda timeout: samples(rows), plan, dataset=rows), options)
     for row in made.rows: row.pop("task")
     made.figures = [*means(made.rows), *_passes(made.rows)]
     made.notes += [f"{f.name} has no mean: a value is beyond 1e100" for f in made.figures if f.n and f.value is None]
     made.notes += [*_unknown(made.rows), *_mixed(made.rows), *_agreement(made.rows)]
     return Result([made])
 
-# %% ../nbs/51_run.ipynb #7ce21ca7
+# %% ../nbs/51_run.ipynb #59c23739
 def _unknown(rows: Rows) -> list[str]:
     "Which scores have no value in some samples that did not fail, and the commonest reason"
     notes = []
@@ -621,20 +660,21 @@ def _mixed(rows: Rows) -> list[str]:
     return [f"{name} has no mean: it is a number in some samples, and in row {two['other']['row']} it is {two['other'][name]!r:.40}" for name, two in kinds.items() if len(two) > 1]
 
 def _agreement(rows: Rows) -> list[str]:
-    "How often reward or score is the reward that the log recorded"
-    name = _main(rows)
+    "How often the main score is the reward that the log recorded"
+    name = _pass_score(rows)
     both = [(r[name], r["official_reward"]) for r in rows if name and r.get(name) is not None and r.get("official_reward") is not None]
     if not both: return []
     high, low = sum(a > b + 1e-6 for a, b in both), sum(a < b - 1e-6 for a, b in both)
     return [f"{name} is the official reward in {len(both) - high - low} of {len(both)} samples; {high} are too high, {low} too low"]
 
-def _main(rows: Rows) -> str | None:
-    "The name of the main score: reward or score"
-    return next((n for n in ("reward", "score") if n in numbers(counted(rows))), None)
+def _pass_score(rows: Rows) -> str | None:
+    "The name of the main score, if it is a number"
+    name = main_score(counted(rows))
+    return name if name in numbers(counted(rows)) else None
 
 def _passes(rows: Rows) -> list[Figure]:
     "pass^k of the main score, if tasks have several trials"
-    name = _main(rows)
+    name = _pass_score(rows)
     there = [r for r in counted(rows) if name and r.get(name) is not None and r.get("task_id") is not None]
     if name is None or not there or max(Counter(r["task_id"] for r in there).values()) < 2: return []
     return [Figure(f"pass^{k}", value, n=len({r["task_id"] for r in there})) for k, value in pass_hat(there, "task_id", name).items()]

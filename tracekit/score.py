@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['arguments_of', 'result_text', 'Item', 'items_of', 'recorded_calls', 'Scores', 'TraceScorer', 'compute_scores',
+__all__ = ['arguments_of', 'result_text', 'Item', 'items_of', 'recorded_calls', 'brief', 'plain_name', 'verdict',
+           'action_verdict', 'told_call', 'told_difference', 'Scores', 'asked_of', 'TraceScorer', 'compute_scores',
            'trace_of', 'SolverTrace', 'said_text', 'last_text', 'function_call_coverage', 'disallowed_function_calls',
            'function_call_output_contains', 'function_call_output_not_contains', 'compiled', 'string_equals',
            'string_equals_mcqa', 'choices_of']
@@ -40,7 +41,7 @@ def result_text(output: Any) -> str:
     texts = (p.get("text") if isinstance(p, dict) else getattr(p, "text", None) for p in (output if isinstance(output, list) else ()))
     return "\n".join(t for t in texts if isinstance(t, str))
 
-# %% ../nbs/50_score.ipynb #7537f808
+# %% ../nbs/50_score.ipynb #c32b5605
 class Item(msgspec.Struct):
     "What a scorer needs of an item of a trace that is not in the full form"
     type: Any = None
@@ -64,14 +65,14 @@ def items_of(trace: Any) -> list[Any]:
         try: return msgspec.convert(trace, _TWIN).items  # type: ignore[no-any-return]
         except (msgspec.ValidationError, UnicodeError, RecursionError): items = trace.get("items")
     if not isinstance(items, list): return []
-    return [_item(i) if isinstance(i, Mapping) else i for i in items if hasattr(i, "type") or isinstance(i, Mapping)]
+    return [_item(i) if isinstance(i, Mapping) else i if hasattr(i, "type") else Item() for i in items]
 
 def _item(given: Mapping[str, Any]) -> Item:
     made = Item(**{name: given[name] for name in Item.__struct_fields__ if name in given})
     made.call_id = str(made.call_id)
     return made
 
-# %% ../nbs/50_score.ipynb #069c2697
+# %% ../nbs/50_score.ipynb #4ac32ada
 def recorded_calls(trace: Any) -> list[dict[str, Any]]:
     "Every call of a trace (a Trace, a plain dict, or any object with .items), with its result: name, args, created_by, output, failed, item"
     return _paired(items_of(trace))
@@ -79,21 +80,69 @@ def recorded_calls(trace: Any) -> list[dict[str, Any]]:
 def _paired(items: Sequence[Any]) -> list[dict[str, Any]]:
     "The calls among items, each with its result"
     results: dict[str, Any] = {}
-    calls: list[dict[str, Any]] = []
-    ids: list[str] = []
+    made: list[tuple[int, Any]] = []
     for n, item in enumerate(items):
-        if item.type == "function_call":
-            calls.append({"name": item.name, "args": arguments_of(item.arguments), "created_by": getattr(item, "created_by", None),
-                          "output": None, "failed": False, "item": n})
-            ids.append(item.call_id)
-        elif item.type == "function_call_output": results[item.call_id] = item
-    for call, id in zip(calls, ids):
-        if (result := results.get(id)) is not None:
-            call["output"] = text = result_text(result.output)
-            call["failed"] = result.status == "incomplete" or text.startswith("Error") or getattr(result.status, "value", "") == "incomplete"
+        if (kind := item.type) == "function_call": made.append((n, item))
+        elif kind == "function_call_output": results[item.call_id] = item
+    calls: list[dict[str, Any]] = []
+    for n, item in made:
+        text, failed, result = None, False, results.get(item.call_id)
+        if result is not None:
+            text, status = result.output, result.status
+            if type(text) is not str: text = result_text(text)
+            failed = status == "incomplete" or text.startswith("Error") or type(status) is not str and getattr(status, "value", "") == "incomplete"
+        calls.append({"name": item.name, "args": {} if item.arguments == "{}" else arguments_of(item.arguments),
+                      "created_by": getattr(item, "created_by", None), "output": text, "failed": failed, "item": n})
     return calls
 
-# %% ../nbs/50_score.ipynb #797baf51
+# %% ../nbs/50_score.ipynb #120cbcbd
+def brief(value: Any, most: int = 60) -> str:
+    "A value as Python prints it, cut to `most` characters"
+    try: text = repr(value)
+    except (ValueError, RecursionError): return "(a value too large to print)"
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+def plain_name(given: Any) -> str:
+    "Text as it is, anything else printed short"
+    return given if isinstance(given, str) else brief(given)
+
+def verdict(name: Any, met: bool | None, why: str, item: int | None = None) -> dict[str, Any]:
+    "One check: met, not met, or unknown (None), why, and the item of the trace that decided it"
+    return {"name": name if type(name) is str else plain_name(name), "met": met, "why": why, "item": item}
+
+def action_verdict(action: Any, met: bool, why: str, item: int | None = None) -> dict[str, Any]:
+    "The check of an expected action, with who has to make it, and the arguments expected, if any"
+    given = action if isinstance(action, dict) else {"name": action}
+    name, by, arguments = given.get("name"), given.get("requestor") or "assistant", given.get("arguments")
+    if type(name) is not str: name = plain_name(name)
+    if type(by) is not str: by = plain_name(by)
+    if not arguments or not isinstance(arguments, dict): return {"name": name, "met": met, "why": why, "item": item, "by": by}
+    if not _SHORT.issuperset(map(type, arguments.values())): arguments = {n: _kept(v) for n, v in arguments.items()}
+    return {"name": name, "met": met, "why": why, "item": item, "by": by, "arguments": arguments}
+
+_SHORT = frozenset((str, bool, float, type(None)))
+
+def _kept(value: Any) -> Any:
+    "An expected argument as it is, if a result can hold it; else printed short"
+    if type(value) in _SHORT: return value
+    try: return value if len(msgspec.json.encode(value)) <= 1000 else brief(value)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError): return brief(value)
+
+# %% ../nbs/50_score.ipynb #597bbf1b
+_BY = {"user": "called by the user", "assistant": "called by the assistant"}
+
+def told_call(call: Mapping[str, Any]) -> str:
+    "Who made a call, and where it is"
+    by = call["created_by"]
+    told = _BY.get(by, "called") if isinstance(by, str) else "called"
+    return f"{told} at item {call['item']}" if "item" in call else told
+
+def told_difference(name: str, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    "How an argument of a call differs from the expected one"
+    if name not in given: return f"without {name[:60]}" + (f", expected {brief(wanted[name])}" if name in wanted else "")
+    return f"with {name[:60]} {brief(given[name])}, expected {brief(wanted[name]) if name in wanted else 'none'}"
+
+# %% ../nbs/50_score.ipynb #a62fee1c
 class Scores(dict[str, Any]):
     "The scores of one sample by name; `metadata` holds what explains them"
     def __init__(self, scores: Mapping[str, Any], metadata: Mapping[str, Any] | None = None):
@@ -102,9 +151,12 @@ class Scores(dict[str, Any]):
 
 class _Evidence:
     "What the checks look at"
+    status_item: int | None = None   # where the status bar stands
+
     def __init__(self, trace: Any, init_actions: Sequence[Mapping[str, Any]] | None = None):
         self.trace, self.items = trace, items_of(trace)
         self.calls = self.extract_calls()
+        self._callers = [(c["name"], c["created_by"]) for c in self.calls]   # of each call what was called, and by whom
         self.status_bar = self.find_last_status_bar()
         self.broken = {name for a in _listed(init_actions) if isinstance(a, dict) and isinstance(name := a.get("func_name"), str)}
         self.unsupported: dict[str, int] = {}   # assertions that no method checks, and how often they were asked for
@@ -115,8 +167,10 @@ class _Evidence:
 
     def find_last_status_bar(self) -> str | None:
         "The last line of a tool output that shows the phone's status bar, or None"
-        for item in reversed(self.items):
+        for n in range(len(self.items) - 1, -1, -1):
+            item = self.items[n]
             if item.type == "function_call_output" and "Status Bar" in (text := result_text(item.output)):
+                self.status_item = n
                 return next(line.strip() for line in text.split("\n") if "Status Bar" in line)
         return None
 
@@ -128,12 +182,11 @@ def _listed(rules: Any) -> list[Any]:
     "The rules in a list; null means that there are none, and anything else is one rule that nobody can meet"
     return [] if rules is None else rules if isinstance(rules, list) else [rules]
 
-# %% ../nbs/50_score.ipynb #34a5b70d
+# %% ../nbs/50_score.ipynb #02e37164
 class _Checks(_Evidence):
     def check_actions(self, expected: Sequence[Mapping[str, Any]] | None) -> list[bool]:
         "For each expected action, whether its requestor called that tool"
-        made = [(c["name"], c["created_by"]) for c in self.calls]
-        return [isinstance(a, dict) and (a.get("name"), a.get("requestor") or "assistant") in made for a in _listed(expected)]
+        return [isinstance(a, dict) and (a.get("name"), a.get("requestor") or "assistant") in self._callers for a in _listed(expected)]
 
     def check_env_assertions(self, assertions: Sequence[Mapping[str, Any]] | None) -> list[bool]:
         "For each assertion, whether the method of its name finds what `assert_value` says"
@@ -185,19 +238,108 @@ class _Account(_Phone):
         if None in wanted.values(): return False
         return any(c["name"] == "refuel_data" and isinstance(c["args"], dict) and wanted.items() <= c["args"].items() for c in self.calls)
 
-# %% ../nbs/50_score.ipynb #94658291
-class TraceScorer(_Account):
+# %% ../nbs/50_score.ipynb #9f4bf5d3
+class _ActionReasons(_Account):
+    def action_checks(self, expected: Any, met: Iterable[Any]) -> list[dict[str, Any]]:
+        "What became of each expected action; `met` is what check_actions says"
+        return [self._action_check(a, good) for a, good in zip(_listed(expected), met)]
+
+    def _action_check(self, action: Any, met: Any) -> dict[str, Any]:
+        if not isinstance(action, dict): return action_verdict(action, bool(met), f"this is no action: {brief(action)}")
+        name, by = action.get("name"), action.get("requestor") or "assistant"
+        best = self._nearest(name, by)
+        if best is None: return action_verdict(action, bool(met), "as expected" if met else f"never called: nobody called {plain_name(name)}")
+        told = told_call(best)
+        if not met: told += f", expected of the {plain_name(by)}" if best["created_by"] != by else self._unlike(action, best)
+        if best["failed"]: told += "; that call failed"
+        return action_verdict(action, bool(met), told, best["item"])
+
+    def _nearest(self, name: Any, by: Any) -> dict[str, Any] | None:
+        "The first call of a tool, if there is one: by the right side, and one that did not fail, where there are such"
+        try: first = self.calls[self._callers.index((name, by))]
+        except ValueError:
+            made = [c for c in self.calls if c["name"] == name]
+            if not made: return None
+            first = made[0]
+        if not first["failed"]: return first
+        side = first["created_by"]
+        return next((c for c in self.calls if c["name"] == name and c["created_by"] == side and not c["failed"]), first)
+
+    def _unlike(self, action: Mapping[str, Any], call: Mapping[str, Any]) -> str:
+        "Why a call by the right side does not do, as far as its arguments say: for a check_actions that looks at them"
+        wanted, given = action.get("arguments"), call["args"]
+        if not isinstance(given, dict): return f" with {brief(given)}"
+        names = [n for n, v in (wanted if isinstance(wanted, dict) else {}).items() if n not in given or given[n] != v]
+        return "".join(f" {told_difference(n, action['arguments'], given)};" for n in names[:3]).rstrip(";") or ", which is not as expected"
+
+# %% ../nbs/50_score.ipynb #435b8f41
+def asked_of(assertion: Any) -> str:
+    "What an assertion expects, in words"
+    given = assertion if isinstance(assertion, dict) else {}
+    arguments, opposite = given.get("arguments"), given.get("assert_value") is False
+    if not isinstance(arguments, dict) or not arguments: return "expected false" if opposite else "expected true"
+    named = [f"{str(n).removeprefix('expected_').replace('_', ' ')} {brief(v)}" for n, v in arguments.items()]
+    return f"expected {'not ' if opposite else ''}{', '.join(named)}"
+
+class _AssertionReasons(_ActionReasons):
+    def env_checks(self, assertions: Any, met: Iterable[Any]) -> list[dict[str, Any]]:
+        "What became of each assertion; `met` is what check_env_assertions says"
+        return [self._env_check(a, bool(good)) for a, good in zip(_listed(assertions), met)]
+
+    def _env_check(self, assertion: Any, met: bool) -> dict[str, Any]:
+        name = assertion.get("func_name") if isinstance(assertion, dict) else assertion
+        known = _REASONS.get(name) if type(name) is str else None
+        if known is None or getattr(self.__class__, known[0].__name__) is not known[0]:
+            unknown = str(name)[:100] in self.unsupported
+            return verdict(name, met, "no check is known for this assertion, so it counts as not met" if unknown else asked_of(assertion))
+        told, item = known[1](self, assertion.get("arguments") if isinstance(assertion, dict) else None)
+        return {"name": name, "met": met, "why": told if met else f"{told}; {asked_of(assertion)}", "item": item}
+
+    def _bar(self, arguments: Any) -> tuple[str, int | None]:
+        if self.status_bar is None: return "no tool showed the phone's status bar", None
+        return f"the last status bar shows {self.status_bar.partition('Status Bar: ')[2] or self.status_bar}", self.status_item
+
+    def _mms(self, arguments: Any) -> tuple[str, int | None]:
+        asked = next((c for c in reversed(self.calls) if c["name"] == "can_send_mms" and c["output"] is not None), None)
+        return (f"the phone said {brief(asked['output'], 100)}", asked["item"]) if asked else ("nobody asked the phone whether it can send MMS", None)
+
+    def _bill(self, arguments: Any) -> tuple[str, int | None]:
+        if "suspend_line_for_overdue_bill" not in self.broken: return "no line was suspended for a bill", None
+        paid = next((c for c in reversed(self.calls) if c["name"] == "make_payment"), None)
+        return (f"make_payment was {told_call(paid)}", paid["item"]) if paid else ("a line was suspended for an overdue bill, and nobody called make_payment", None)
+
+    def _refuel(self, arguments: Any) -> tuple[str, int | None]:
+        made = [c for c in self.calls if c["name"] == "refuel_data"]
+        if not made: return "nobody called refuel_data", None
+        asked = arguments if isinstance(arguments, dict) else {}
+        wanted = {"customer_id": asked.get("customer_id"), "line_id": asked.get("line_id"), "gb_amount": asked.get("expected_amount")}
+        def unlike(call: dict[str, Any]) -> list[str]: return [n for n, v in wanted.items() if not isinstance(call["args"], dict) or call["args"].get(n) != v]
+        best = min(made, key=lambda call: len(unlike(call)))
+        return f"refuel_data was {told_call(best)} with {brief(best['args'], 100)}", best["item"]
+
+_REASONS: dict[str, tuple[Any, Any]] = {   # the methods of this chapter, each with its reason
+    "assert_service_status": (_Phone.assert_service_status, _AssertionReasons._bar),
+    "assert_mobile_data_status": (_Phone.assert_mobile_data_status, _AssertionReasons._bar),
+    "assert_internet_speed": (_Phone.assert_internet_speed, _AssertionReasons._bar),
+    "assert_can_send_mms": (_Phone.assert_can_send_mms, _AssertionReasons._mms),
+    "assert_no_overdue_bill": (_Account.assert_no_overdue_bill, _AssertionReasons._bill),
+    "assert_data_refueling_amount": (_Account.assert_data_refueling_amount, _AssertionReasons._refuel),
+}
+
+# %% ../nbs/50_score.ipynb #90f2f9d8
+class TraceScorer(_AssertionReasons):
     "Scores one trace by the rules of its sample; `init_actions` are the set-up calls of its initial state"
     def score(self, criteria: Mapping[str, Any] | None) -> Scores:
-        "score (the worse of both), action_score, env_assertion_score and action_coverage (share of the actions), each 0 to 1"
+        "score (the worse of both), action_score, env_assertion_score and action_coverage (share of the actions), each 0 to 1; the checks are in its metadata"
         criteria = criteria if isinstance(criteria, Mapping) else {}
         self.unsupported.clear()
-        actions = self.check_actions(criteria.get("actions"))
-        assertions = self.check_env_assertions(criteria.get("env_assertions"))
+        rules, asked = criteria.get("actions"), criteria.get("env_assertions")
+        actions, assertions = self.check_actions(rules), self.check_env_assertions(asked)
         action, env = float(all(actions)), float(all(assertions))
         scores = {"score": min(action, env), "action_score": action, "env_assertion_score": env,
                   "action_coverage": sum(actions)/len(actions) if actions else 1.0}
-        return Scores(scores, {"unsupported": dict(self.unsupported)} if self.unsupported else {})
+        checks = {"env": self.env_checks(asked, assertions), "actions": self.action_checks(rules, actions)}
+        return Scores(scores, {**checks, "unsupported": dict(self.unsupported)} if self.unsupported else checks)
 
 def compute_scores(sample: Mapping[str, Any], solver_output: Any) -> Scores:
     "The scores of one sample: what a task's python scorer is asked for"
@@ -215,7 +357,7 @@ def trace_of(solver_output: Any) -> Any:
     if isinstance(solver_output, Trace | Mapping): return solver_output
     return getattr(solver_output, "sound", None) or getattr(solver_output, "trace", None)
 
-# %% ../nbs/50_score.ipynb #533d3168
+# %% ../nbs/50_score.ipynb #9204138b
 _DECODER = msgspec.json.Decoder(_TWIN)
 
 class _Members(dict[str, Any]):
@@ -225,9 +367,9 @@ class _Members(dict[str, Any]):
 
 class SolverTrace:
     "What a solver made of a sample: the trace, as models (`trace`), as plain data (`plain`), or as its twin, for speed (`sound`)"
-    def __init__(self, trace: Any, raw_outputs: Iterable[Any] = (), direct_ios: Iterable[Any] = ()):
+    def __init__(self, trace: Any, raw_outputs: Iterable[Any] = (), direct_ios: Iterable[Any] = (), sound: Any = ...):
         self._given, self.raw_outputs, self.direct_ios = trace, list(raw_outputs), list(direct_ios)
-        self._sound: Any = ...   # not looked for yet
+        self._sound = sound   # not looked for yet, if it is ...
 
     @cached_property
     def trace(self) -> Trace:
@@ -238,7 +380,8 @@ class SolverTrace:
     def plain(self) -> dict[str, Any]:
         "The trace as plain data"
         if isinstance(self._given, Trace): return self._given.model_dump(mode="json")
-        return dict(self._given) if isinstance(self._given, Mapping) else msgspec.json.decode(self._given)
+        given = self._given() if callable(self._given) else self._given
+        return dict(given) if isinstance(given, Mapping) else msgspec.json.decode(given)
 
     @property
     def sound(self) -> Any:

@@ -14,9 +14,10 @@ __all__ = ['MessagePart', 'OutputPart', 'SYNTHETIC_MESSAGE_STATUS', 'SYNTHETIC_M
            'FunctionCallOutput', 'UserMessage', 'AssistantMessage', 'SystemMessage', 'CustomTaskInputMessage',
            'CustomTaskOutputMessage', 'TraceMetadata', 'BaseTraceEvent', 'MessageEvent', 'FunctionCallEvent',
            'ModelUsage', 'ModelCallEvent', 'SpanBeginEvent', 'SpanEndEvent', 'CompactionEvent', 'ErrorEvent',
-           'CustomEvent', 'explain', 'Turn', 'Conversation', 'part_text', 'text_of', 'Lookups', 'describe', 'Readable',
-           'sort_events', 'items_of_events', 'Canonical', 'Trace', 'input_text', 'output_text', 'reasoning_text',
-           'message', 'user', 'assistant', 'system', 'call', 'output', 'plain_trace', 'plain_metadata', 'stamp', 'twin']
+           'CustomEvent', 'explain', 'Turn', 'Conversation', 'part_text', 'text_of', 'Lookups', 'describe', 'Shown',
+           'Readable', 'sort_events', 'items_of_events', 'Canonical', 'Trace', 'input_text', 'output_text',
+           'reasoning_text', 'message', 'user', 'assistant', 'system', 'call', 'output', 'plain_trace',
+           'plain_metadata', 'stamp', 'twin']
 
 # %% ../nbs/01_trace.ipynb #d4a967c0
 import json
@@ -482,7 +483,7 @@ class Lookups(Conversation):
     def get_first_system_prompt(self) -> str | None:
         return text_of(self.system_messages[0].content) if self.system_messages else None
 
-# %% ../nbs/01_trace.ipynb #346658a1
+# %% ../nbs/01_trace.ipynb #22daadc3
 def _short(text: str, width: int = 88) -> str:
     "`text` on one line, cut at `width` characters"
     flat = " ".join(text.split())
@@ -500,7 +501,13 @@ def describe(item: Any) -> str:
     told = " ".join(", ".join(f"{k}={v}" for k, v in facts.items() if v is not None).split())
     return f"{item.type}: {_short(what)}" + (f" ({told})" if told else "")
 
-class Readable(Lookups):
+class Shown:
+    "What a notebook shows as HTML: the chapter on views draws it, when it is asked for and not before"
+    def _repr_html_(self) -> str:
+        import tracekit
+        return str(tracekit.summary_html(self))  # type: ignore[operator]
+
+class Readable(Shown, Lookups):
     "A trace as a numbered list"
     def text(self, most: int | None = None) -> str:
         "One line an item, the first `most` of them"

@@ -10,10 +10,10 @@ __all__ = ['TOOLS', 'KINDS', 'WRITING', 'FORMS', 'PARTS', 'LAST_COUNTS', 'NEW_RE
            'MODIFIED', 'PAID_OTHERWISE', 'DELIVERED', 'ALLOWED', 'Reasons', 'REFUSALS', 'REPEATED', 'CRITERIA', 'ENDED',
            'SCORES', 'domain_of', 'counts', 'canonical', 'texts', 'in_order', 'returned', 'exchanged', 'modified',
            'only', 'whole', 'flown', 'travelling', 'booked', 'form', 'Bags', 'succeeded', 'bags_of', 'part_of', 'Write',
-           'writes_among', 'words', 'shown', 'told_of', 'parsed', 'text_in', 'Orders', 'tried', 'refused', 'replaced',
-           'compared', 'nearest', 'entry', 'verdicts', 'list_of', 'action_call', 'doubtful', 'writes', 'history_of',
-           'product', 'calls_as_text', 'strange', 'Grades', 'grades', 'components', 'reward_of', 'official',
-           'compute_scores']
+           'writes_among', 'words', 'shown', 'Reason', 'told_of', 'parsed', 'text_in', 'Orders', 'tried', 'refused',
+           'replaced', 'compared', 'alike', 'nearest', 'verdicts', 'list_of', 'action_call', 'doubtful', 'writes',
+           'history_of', 'product', 'calls_as_text', 'strange', 'Grades', 'grades', 'components', 'reward_of',
+           'official', 'compute_scores']
 
 # %% ../../nbs/scorers/56_tau2_db.ipynb #9140debe
 import json
@@ -21,9 +21,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #846d5b4a
+# %% ../../nbs/scorers/56_tau2_db.ipynb #164ca6cd
 from ..convert import ChatMessage, MessageConverter
-from ..score import recorded_calls, trace_of
+from ..result import EARLY
+from ..score import action_verdict, recorded_calls, trace_of, verdict
 from .telecom import action_met, communicated
 from ..source import TracekitError, typed
 
@@ -175,14 +176,15 @@ def part_of(name: str, args: Any, bags: Bags) -> tuple[Any, str]:
     if argument == "reservation_id" and value in NEW_RESERVATIONS: return "", "bookings"
     return thing, "bags" if name == "update_reservation_baggages" and thing not in bags.paid else part
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #b3341f10
+# %% ../../nbs/scorers/56_tau2_db.ipynb #49f265d8
 class Write(NamedTuple):
-    "A call that writes: what the database keeps of it, the part of the database that it changes, and its place among the calls"
+    "A call that writes: what the database keeps of it, the part that it changes, its place among the calls and, if it was made, its item"
     name: str
     args: Any
     form: tuple[str, Any]
     part: tuple[Any, str]
     at: int
+    item: int | None = None
 
 def writes_among(calls: Calls, domain: str, bags: Bags) -> list[Write]:
     "The writes among calls that succeeded, in order"
@@ -191,7 +193,7 @@ def writes_among(calls: Calls, domain: str, bags: Bags) -> list[Write]:
         if not (succeeded(c) and counts(c["name"], domain)): continue
         name, args, part = c["name"], c["args"], part_of(c["name"], c["args"], bags)
         any_card = part[1] == "bags" and isinstance(args, dict) and words(args.get("payment_id")) in bags.cards
-        found.append(Write(name, args, form(name, {**args, "payment_id": "any"} if any_card else args), part, n))
+        found.append(Write(name, args, form(name, {**args, "payment_id": "any"} if any_card else args), part, n, c.get("item")))
     return found
 
 # %% ../../nbs/scorers/56_tau2_db.ipynb #e2e10dd1
@@ -217,8 +219,13 @@ ALLOWED = {   # a write -> the status it needs, and the status it leaves
     "exchange_delivered_order_items": ((DELIVERED,), "exchange requested"),
 }
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #05631e20
-Reasons = dict[int, str]   # for writes, by position
+# %% ../../nbs/scorers/56_tau2_db.ipynb #ee84d092
+class Reason(NamedTuple):
+    "Why, and the item of the trace that shows it"
+    why: str
+    item: int | None = None
+
+Reasons = dict[int, Reason]   # for writes, by position
 
 def told_of(order: Any, calls: Iterable[dict[str, Any]]) -> tuple[str | None, str | None]:
     "What a run shows of an order: its status before the run changed it, and the payment method that paid it first"
@@ -260,28 +267,28 @@ class Orders:
         if leaves: self.status[order] = leaves
         return ""
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #a5dcdd93
+# %% ../../nbs/scorers/56_tau2_db.ipynb #8672e490
 REFUSALS = re.compile("insufficient gift card balance|gift card balance is not enough|not enough balance|not enough seats|"
                       "certificate cannot be used|does not add up|not available|not found or available|payment method should be", re.I)
 
-def tried(write: Write, earlier: Sequence[Write], made: Sequence[Write], calls: Calls) -> str:
-    "What the shop told the run that tried an expected write on the same data; empty if it did not"
+def tried(write: Write, earlier: Sequence[Write], made: Sequence[Write], calls: Calls) -> Reason:
+    "What the shop told the run that tried an expected write on the same data; an empty reason if it did not"
     for n, c in enumerate(calls):
         if not c["failed"] or c["name"] != write.name or form(c["name"], c["args"]) != form(write.name, write.args): continue
         why, by_then = words(c["output"])[:120], [m.form for m in made if m.at < n]
-        if REFUSALS.search(why) and by_then == [w.form for w in earlier]: return f"it was refused ({why})"
-    return ""
+        if REFUSALS.search(why) and by_then == [w.form for w in earlier]: return Reason(f"it was refused ({why})", c.get("item"))
+    return Reason("")
 
 def refused(expected: Sequence[Write], made: Sequence[Write], calls: Calls) -> Reasons:
     "Which expected writes the shop refuses"
     found, orders = Reasons(), Orders(calls)
     for n, w in enumerate(expected):
         earlier = [e for m, e in enumerate(expected[:n]) if m not in found]
-        if why := tried(w, earlier, made, calls) or orders.refuses(w):
-            found[n] = f"{shown(w.name, w.args)} is expected and has no effect: {why}"
+        why, item = tried(w, earlier, made, calls)
+        if why := why or orders.refuses(w): found[n] = Reason(f"{shown(w.name, w.args)} is expected and has no effect: {why}", item)
     return found
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #4f42e7df
+# %% ../../nbs/scorers/56_tau2_db.ipynb #62d094b4
 REPEATED = ("update_reservation_flights", "update_reservation_baggages")
 
 def replaced(writes: Sequence[Write], idle: Iterable[int] = ()) -> Reasons:
@@ -294,55 +301,63 @@ def replaced(writes: Sequence[Write], idle: Iterable[int] = ()) -> Reasons:
         before, last[key] = last.get(key), n
         if before is None: continue
         old = writes[before]
-        if w.part[1] in LAST_COUNTS: found[before] = f"{shown(old.name, old.args)} is replaced by a later call"
-        elif w.name in REPEATED and old.form == w.form: found[n] = f"{shown(w.name, w.args)} repeats an earlier call"
+        if w.part[1] in LAST_COUNTS: found[before] = Reason(f"{shown(old.name, old.args)} is replaced by a later call", old.item)
+        elif w.name in REPEATED and old.form == w.form: found[n] = Reason(f"{shown(w.name, w.args)} repeats an earlier call", w.item)
     return found
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #f16fd9cc
+# %% ../../nbs/scorers/56_tau2_db.ipynb #418cb20a
 def compared(expected: Sequence[Write], made: Sequence[Write], calls: Calls) -> tuple[Reasons, Reasons]:
     "Of one part: the expected writes that were not met, and the writes of the run that were not expected"
     if [w.form for w in expected] == [w.form for w in made]: return {}, {}
-    left, missing = list(range(len(made))), []
-    for n, w in enumerate(expected):
-        like = next((m for m in left if made[m].form == w.form), None)
-        if like is None: missing.append(n)
-        else: left.remove(like)
+    like = alike(expected, made)
+    left, missing = [m for m in range(len(made)) if m not in like.values()], [n for n in range(len(expected)) if n not in like]
     told = [shown(w.name, w.args) for w in expected]
-    if not missing and not left: return {n: f"{text} succeeded, but not in the order expected" for n, text in enumerate(told)}, {}
+    if not missing and not left: return {n: Reason(f"{text} succeeded, but not in the order expected", made[like[n]].item) for n, text in enumerate(told)}, {}
     others, known = [made[m] for m in left], {w.form for w in expected}
-    more = [f"{shown(w.name, w.args)} succeeded {'once more than' if w.form in known else 'and was not'} expected" for w in others]
-    less = {n: f"{told[n]} was expected and never succeeded{nearest(expected[n], others, calls)}" for n in missing}
-    return less, dict(zip(left, more))
+    more = [Reason(f"{shown(w.name, w.args)} succeeded {'once more than' if w.form in known else 'and was not'} expected", w.item) for w in others]
+    near = {n: nearest(expected[n], others, calls) for n in missing}
+    return {n: Reason(f"{told[n]} was expected and never succeeded{why}", item) for n, (why, item) in near.items()}, dict(zip(left, more))
 
-def nearest(write: Write, others: Sequence[Write], calls: Calls) -> str:
+def alike(expected: Sequence[Write], made: Sequence[Write]) -> dict[int, int]:
+    "For each expected write the first of the run with its form that no other has taken, by positions"
+    left, found = list(range(len(made))), dict[int, int]()
+    for n, w in enumerate(expected):
+        if (like := next((m for m in left if made[m].form == w.form), None)) is not None:
+            found[n] = like
+            left.remove(like)
+    return found
+
+def nearest(write: Write, others: Sequence[Write], calls: Calls) -> Reason:
     "What came nearest to a write that was not made, if anything did"
     plain = form(write.name, write.args)
-    refusals = [c["output"] for c in calls if c["failed"] and c["name"] == write.name and form(c["name"], c["args"]) == plain]
-    if refusals: return f": it was refused ({words(refusals[-1])[:120]})"
-    other = next((w.args for w in others if w.name == write.name), None)
-    if not isinstance(other, dict) or not isinstance(write.args, dict): return ""
-    names = [str(k) for k in {**write.args, **other} if canonical(write.args.get(k)) != canonical(other.get(k))]
-    return ": it succeeded with another " + " and ".join(names) if names else ""
+    refusals = [c for c in calls if c["failed"] and c["name"] == write.name and form(c["name"], c["args"]) == plain]
+    if refusals: return Reason(f": it was refused ({words(refusals[-1]['output'])[:120]})", refusals[-1].get("item"))
+    other = next((w for w in others if w.name == write.name), None)
+    if other is None or not isinstance(other.args, dict) or not isinstance(write.args, dict): return Reason("")
+    names = [str(k) for k in {**write.args, **other.args} if canonical(write.args.get(k)) != canonical(other.args.get(k))]
+    return Reason(": it succeeded with another " + " and ".join(names) if names else "", other.item)
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #731f486c
-def entry(name: str, met: bool, why: str) -> dict[str, Any]: return {"name": name, "met": met, "why": why}
-
+# %% ../../nbs/scorers/56_tau2_db.ipynb #170a57a1
 def verdicts(expected: Sequence[Write], made: Sequence[Write], calls: Calls) -> list[dict[str, Any]]:
     "An entry for each expected write, and for each that was not expected"
     idle = refused(expected, made, calls)
     idle |= replaced(expected, idle)
-    gone, unmet, unexpected = replaced(made), Reasons(), Reasons()
+    gone, unmet, unexpected, items = replaced(made), Reasons(), Reasons(), dict[int, int | None]()
     e, m = [n for n in range(len(expected)) if n not in idle], [n for n in range(len(made)) if n not in gone]
     for part in dict.fromkeys([expected[n].part for n in e] + [made[n].part for n in m]):
         ours, theirs = [n for n in e if expected[n].part == part], [n for n in m if made[n].part == part]
         less, more = compared([expected[n] for n in ours], [made[n] for n in theirs], calls)
+        items |= {ours[n]: made[theirs[m]].item for n, m in alike([expected[n] for n in ours], [made[n] for n in theirs]).items()}
         unmet |= {ours[n]: why for n, why in less.items()}
         unexpected |= {theirs[n]: why for n, why in more.items()}
-    entries = [entry(w.name, n not in unmet, unmet.get(n) or idle.get(n) or f"{shown(w.name, w.args)} succeeded as expected")
-               for n, w in enumerate(expected)]
-    return entries + [entry(made[n].name, False, why) for n, why in sorted(unexpected.items())]
+    entries = []
+    for n, w in enumerate(expected):
+        why, item = unmet.get(n) or idle.get(n) or Reason(f"{shown(w.name, w.args)} succeeded as expected", items.get(n))
+        if n in idle and item is None: item = next((m.item for m in made if m.form == w.form), None)   # made all the same
+        entries.append(verdict(w.name, n not in unmet, why, item))
+    return entries + [verdict(made[n].name, False, *why) for n, why in sorted(unexpected.items())]
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #9535e089
+# %% ../../nbs/scorers/56_tau2_db.ipynb #3ca4f92d
 def list_of(value: Any) -> list[Any]: return value if isinstance(value, list) else [] if value is None else [value]
 
 def action_call(action: Any) -> dict[str, Any] | None:
@@ -354,14 +369,14 @@ def action_call(action: Any) -> dict[str, Any] | None:
 def doubtful(actions: Sequence[Any], calls: Iterable[dict[str, Any]], domain: str) -> list[dict[str, Any]]:
     "Entries for what cannot be compared: criteria that are no actions, and writes without an answer"
     lost = [c for c in calls if c["output"] is None and counts(c["name"], domain)]
-    return [entry("", False, f"this is no action: {words(a)[:120]}") for a in actions if action_call(a) is None] + [
-        entry(c["name"], False, f"{shown(c['name'], c['args'])} was never answered: its effect is not known") for c in lost]
+    return [verdict("", False, f"this is no action: {words(a)[:120]}") for a in actions if action_call(a) is None] + [
+        verdict(c["name"], False, f"{shown(c['name'], c['args'])} was never answered: its effect is not known", c.get("item")) for c in lost]
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #e793e3ae
+# %% ../../nbs/scorers/56_tau2_db.ipynb #46147514
 def writes(expected: Any, calls: Calls, domain: str, before: Calls = ()) -> list[dict[str, Any]]:
-    "The expected writes and those made beside them: name, met and why; `before` are the calls of the task's own history"
+    "The expected writes and those made beside them: name, met, why and item; `before` are the calls of the task's own history"
     actions = list_of(expected)
-    wanted = [*before, *filter(None, map(action_call, actions))]
+    wanted = [*({**c, "item": None} for c in before), *filter(None, map(action_call, actions))]
     bags = bags_of(wanted, calls)
     compared = verdicts(writes_among(wanted, domain, bags), writes_among(calls, domain, bags), calls)
     return compared + doubtful(actions, calls, domain)
@@ -400,7 +415,7 @@ def _first_text(item: Any) -> str:
     text = part.get("text") if isinstance(part, dict) else getattr(part, "text", part)
     return text if isinstance(text, str) else ""
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #83ba21a2
+# %% ../../nbs/scorers/56_tau2_db.ipynb #f875f518
 CRITERIA = ("actions", "env_assertions", "communicate_info", "nl_assertions", "reward_basis")
 
 def strange(criteria: dict[str, Any]) -> str:
@@ -427,11 +442,11 @@ def grades(row: dict[str, Any], criteria: dict[str, Any], trace: Any) -> Grades:
     made = writes(actions, calls, domain, history_of(row.get("initial_state"))) if domain and compare and not no_writes else []
     met = [(a, action_met(a, calls)) for a in list_of(actions) if not no_calls]
     told = [(t, communicated(t, trace)) for t in list_of(criteria.get("communicate_info"))]
-    found = {"writes": made, "actions": [entry(a["name"] if action_call(a) else "", *verdict) for a, verdict in met],
-             "communicate": [entry(words(t), *verdict) for t, verdict in told]}
+    found = {"writes": made, "actions": [action_verdict(a if action_call(a) else {"name": ""}, *rule) for a, rule in met],
+             "communicate": [verdict(words(t), *rule) for t, rule in told]}
     return Grades(found, no_writes, no_calls, sorted({n for n in [*expected, *used] if domain is None or n not in KINDS[domain]}))
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #3ef99320
+# %% ../../nbs/scorers/56_tau2_db.ipynb #2a2b3220
 ENDED = ("user_stop", "agent_stop")
 
 def components(criteria: dict[str, Any], graded: Grades) -> dict[str, float | str]:
@@ -445,7 +460,7 @@ def components(criteria: dict[str, Any], graded: Grades) -> dict[str, float | st
 def reward_of(row: dict[str, Any], parts: dict[str, float | str]) -> tuple[float | None, str]:
     "The reward of a row with these components, and how it came about"
     ended, criteria = row.get("termination_reason"), row.get("evaluation_criteria")
-    if ended is not None and ended not in ENDED: return 0.0, f"the run ended early: {words(ended)[:60]}"
+    if ended is not None and ended not in ENDED: return 0.0, f"{EARLY}: {words(ended)[:60]}"
     if criteria is None and isinstance(row.get("domain"), str): return 1.0, "the task has no criteria"
     if not isinstance(criteria, dict): return None, "the row has no evaluation_criteria"
     return (None, why) if (why := strange(criteria)) else product(parts, criteria.get("reward_basis"))

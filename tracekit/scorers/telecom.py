@@ -8,14 +8,14 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['PLAN_GB', 'LINES', 'BILLS', 'TECHNOLOGY', 'SIGNAL', 'MIDDLE_MBPS', 'FACTOR', 'BELOW_MBPS', 'PERMISSIONS',
            'CONNECTIONS', 'TOOLS', 'SET_UP', 'ASSERTIONS', 'PHONE_DATA', 'LINE_DATA', 'BILL_DATA', 'ACCOUNT_DATA',
-           'Checks', 'COMPONENTS', 'NORMAL_ENDS', 'BASIS', 'Line', 'Bill', 'Refused', 'brief', 'plain_name', 'Account',
-           'Apn', 'Phone', 'Entry', 'named', 'entries_of', 'mapping', 'World', 'replay', 'field', 'is_solo',
-           'action_met', 'communicated', 'verdict', 'check_assertion', 'history_calls', 'expected_world', 'same_end',
-           'Run', 'check_env', 'check_actions', 'check_said', 'check_judged', 'check_db', 'check_component', 'value_of',
-           'reason_of', 'compute_scores']
+           'SHOWN', 'Checks', 'COMPONENTS', 'NORMAL_ENDS', 'BASIS', 'Line', 'Bill', 'Refused', 'Account', 'Apn',
+           'Phone', 'Entry', 'named', 'entries_of', 'mapping', 'World', 'replay', 'field', 'is_solo', 'Found',
+           'action_met', 'communicated', 'check_assertion', 'last_shown', 'decided', 'history_calls', 'expected_world',
+           'same_end', 'Run', 'check_env', 'check_actions', 'check_said', 'check_judged', 'check_db', 'check_component',
+           'value_of', 'reason_of', 'compute_scores']
 
-# %% ../../nbs/scorers/55_telecom.ipynb #c84c48f9
-from collections.abc import Iterable, Mapping
+# %% ../../nbs/scorers/55_telecom.ipynb #434fe14e
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from inspect import signature
 from types import FunctionType
 from typing import Any, Literal, NamedTuple
@@ -24,8 +24,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-# %% ../../nbs/scorers/55_telecom.ipynb #17c22937
-from ..score import items_of, recorded_calls, trace_of
+# %% ../../nbs/scorers/55_telecom.ipynb #a63ac430
+from ..result import EARLY
+from ..score import action_verdict, brief, items_of, plain_name, recorded_calls, told_call, told_difference, trace_of, verdict
 from ..source import TracekitError
 
 # %% ../../nbs/scorers/55_telecom.ipynb #75082d1f
@@ -66,19 +67,9 @@ class Bill(msgspec.Struct):
     customer: str
     status: str
 
-# %% ../../nbs/scorers/55_telecom.ipynb #bf730b73
+# %% ../../nbs/scorers/55_telecom.ipynb #ee2fa94b
 class Refused(TracekitError):
     "The benchmark answers this call with an error: nothing changes"
-
-def brief(value: Any, most: int = 60) -> str:
-    "A value as Python prints it, cut to `most` characters"
-    try: text = repr(value)
-    except (ValueError, RecursionError): return "(a value too large to print)"
-    return text if len(text) <= most else text[: most - 3] + "..."
-
-def plain_name(given: Any) -> str:
-    "Text as it is, anything else printed short"
-    return given if isinstance(given, str) else brief(given)
 
 def _number(value: Any, name: str) -> float:
     "`value`, if it is a number; raises Refused"
@@ -410,7 +401,9 @@ class Phone(_Checks):
         used_up = self.allowance_used_up
         return used_up == expected_status, f"the data allowance is {'' if used_up else 'not '}used up"
 
-# %% ../../nbs/scorers/55_telecom.ipynb #be520c35
+# %% ../../nbs/scorers/55_telecom.ipynb #6b1df644
+_BY_NUMBER = {facts[1]: id for id, facts in LINES.items()}
+
 class _Pair(msgspec.Struct):
     phone: Phone = msgspec.field(default_factory=Phone)
     account: Account = msgspec.field(default_factory=Account)
@@ -418,15 +411,19 @@ class _Pair(msgspec.Struct):
     def sync(self) -> None:
         "Let phone and account know of each other"
         phone, account = self.phone, self.account
-        line = next((line for line in account.lines.values() if line.phone_number == phone.phone_number), None)
-        if line is None: return
+        id = _BY_NUMBER.get(phone.phone_number) if isinstance(phone.phone_number, str) else None
+        if id is None: return
+        line = account.lines[id]
         phone.line_active, phone.roaming_allowed = line.status == "Active", line.roaming
         phone.allowance_used_up = line.used_up
         if phone.payment_made and phone.payment_request:
             account.bills[phone.payment_request].status = "Paid"
             phone.payment_request, phone.payment_made = None, False
         if phone.payment_request is None:
-            phone.payment_request = next(iter(account.bills_of(line.customer, "Awaiting Payment")), None)
+            for id, bill in account.bills.items():
+                if bill.status == "Awaiting Payment" and bill.customer == line.customer:
+                    phone.payment_request = id
+                    break
 
 # %% ../../nbs/scorers/55_telecom.ipynb #52f92b8c
 class Entry(NamedTuple):
@@ -450,7 +447,7 @@ TOOLS = _table("user", _PhoneTools, _SettingTools) | _table("assistant", _Accoun
 SET_UP = TOOLS | _table("user", _Breaks, _Turns) | _table("assistant", _AccountSetUp)
 ASSERTIONS = _table("user", _Checks, Phone, prefix="assert_") | _table("assistant", Account, prefix="assert_")
 
-# %% ../../nbs/scorers/55_telecom.ipynb #6c5d2109
+# %% ../../nbs/scorers/55_telecom.ipynb #1ea4d334
 def named(table: Mapping[str, Entry], name: Any) -> Entry | None:
     "The entry of that name"
     return table.get(name) if isinstance(name, str) else None
@@ -465,12 +462,17 @@ class _Play(_Pair):
 
     def play(self, calls: Iterable[Mapping[str, Any]], solo: bool = False) -> None:
         "Repeat recorded calls; those that the benchmark answers with an error change nothing"
+        for _ in self.steps(calls, solo): pass
+
+    def steps(self, calls: Iterable[Mapping[str, Any]], solo: bool = False) -> Iterator[Mapping[str, Any]]:
+        "The same, call by call: gives each that took effect, when it has"
         for made in calls:
             entry, by = named(TOOLS, made["name"]), made["created_by"]
             if entry is None or by not in (None, "assistant" if solo else entry.side): continue
             try: self.do(entry, made["args"])
             except Refused: continue
             self.sync()
+            yield made
 
 # %% ../../nbs/scorers/55_telecom.ipynb #444d41b9
 def _one_of(*allowed: Any) -> Any:
@@ -563,7 +565,7 @@ def is_solo(sample: Mapping[str, Any], trace: Any) -> bool:
     if isinstance(sample.get("solo"), bool): return bool(sample["solo"])
     return not any("user" in (field(item, "role"), field(item, "created_by")) for item in items_of(trace))
 
-# %% ../../nbs/scorers/55_telecom.ipynb #64246de7
+# %% ../../nbs/scorers/55_telecom.ipynb #b7d716ae
 _NOTHING = object()
 
 def _equal(a: Any, b: Any) -> bool:
@@ -576,30 +578,41 @@ def _differing(expected: dict[str, Any], recorded: Any, compare: list[Any] | Non
     names = recorded if compare is None else compare
     return [n for n in names if isinstance(n, str) and not _equal(recorded.get(n, _NOTHING), expected.get(n, _NOTHING))]
 
-def _shown(name: Any, args: Any, names: Iterable[str]) -> str:
-    "A call in words, with the arguments of interest"
-    if not isinstance(args, dict): return f"{name} with {brief(args)}"
-    return f"{name}({', '.join(f'{n}={brief(args[n])}' if n in args else f'no {n}' for n in names)})"
+def _unlike(wanted: dict[str, Any], given: Any, names: Sequence[str]) -> str:
+    "In what the arguments of a call are not as expected"
+    if not isinstance(given, dict): return f" with {brief(given)}, expected {', '.join(f'{n} {brief(v)}' for n, v in wanted.items()) or 'no arguments'}"
+    more = f"; and {len(names) - 3} more differ" if len(names) > 3 else ""
+    return " " + "; ".join(told_difference(n, wanted, given) for n in names[:3]) + more
 
-# %% ../../nbs/scorers/55_telecom.ipynb #9b685879
-def action_met(expected: Any, calls: Iterable[Mapping[str, Any]]) -> tuple[bool, str]:
-    "Whether a recorded call satisfies an expected action, by the benchmark's rule, and why"
-    if not isinstance(expected, dict): return False, f"this is no action: {brief(expected)}"
-    name, wanted, compare = expected.get("name"), mapping(expected.get("arguments")), expected.get("compare_args")
+# %% ../../nbs/scorers/55_telecom.ipynb #29ed7b8e
+class Found(NamedTuple):
+    "Whether a rule is met, why, and the item of the trace that decided it"
+    met: bool
+    why: str
+    item: int | None = None
+
+def action_met(expected: Any, calls: Iterable[Mapping[str, Any]]) -> Found:
+    "Whether a recorded call satisfies an expected action, by the benchmark's rule, why, and which"
+    if not isinstance(expected, dict): return Found(False, f"this is no action: {brief(expected)}")
+    name, by, wanted, compare = expected.get("name"), expected.get("requestor") or "assistant", mapping(expected.get("arguments")), expected.get("compare_args")
     compare = compare if isinstance(compare, list) else None
-    misses = []
-    for recorded in calls:
-        if recorded["name"] != name: continue
-        names = _differing(wanted, recorded["args"], compare)
-        if not names: return True, "called" if compare == [] else "called as expected"
-        misses.append((names, recorded["args"]))
-    if not misses: return False, "never called"
-    names, args = min(misses, key=lambda miss: len(miss[0]))
-    more = f", and {len(misses) - 1} more that do not match" if len(misses) > 1 else ""
-    if not isinstance(args, dict): names = list(wanted)
-    return False, f"expected {_shown(name, wanted, names)}, recorded {_shown(name, args, names)}{more}"
+    made = [c for c in calls if c["name"] == name]
+    if not made: return Found(False, f"never called: nobody called {plain_name(name)}")
+    unlike = [_differing(wanted, c["args"], compare) for c in made]
+    rank = [(len(names), c["created_by"] != by, bool(c.get("failed"))) for names, c in zip(unlike, made)]
+    at = rank.index(min(rank))
+    return Found(not unlike[at], _told_action(made[at], wanted, unlike[at], by, len(made) - 1), made[at].get("item"))
 
-# %% ../../nbs/scorers/55_telecom.ipynb #bd5e0ffb
+def _told_action(call: Mapping[str, Any], wanted: dict[str, Any], unlike: Sequence[str], by: Any, others: int) -> str:
+    "What became of an expected action, as the call that comes closest to it shows"
+    told = told_call(call)
+    if unlike:
+        told += _unlike(wanted, call["args"], unlike)
+        return told + (f"; {others} other call{'s'*(others > 1)} of it come{'s'*(others == 1)} no closer" if others else "")
+    but = [f"it was for the {plain_name(by)} to call"] * (call["created_by"] not in (None, by)) + ["it failed"] * bool(call.get("failed"))
+    return f"{told}; {' and '.join(but)}, and counts all the same" if but else told
+
+# %% ../../nbs/scorers/55_telecom.ipynb #b17ccf99
 def _said(item: Any) -> str:
     "The text of a message, whether it is a model or plain data"
     content = field(item, "content")
@@ -607,31 +620,63 @@ def _said(item: Any) -> str:
     texts = [field(part, "text") for part in content] if isinstance(content, list) else []
     return "\n".join([t for t in texts if isinstance(t, str)])
 
-def communicated(text: Any, trace: Any) -> tuple[bool, str]:
-    "Whether an assistant's message says `text`: in any case, and without the commas of the message; and why"
-    if not isinstance(text, str): return False, f"this is no text to look for: {brief(text)}"
+def communicated(text: Any, trace: Any) -> Found:
+    "Whether an assistant's message says `text`: in any case, and without the commas of the message; why, and which"
+    if not isinstance(text, str): return Found(False, f"this is no text to look for: {brief(text)}")
     wanted = text.lower()
-    for item in items_of(trace):
+    for n, item in enumerate(items_of(trace)):
         if field(item, "type") != "message" or field(item, "role") != "assistant": continue
-        if wanted in _said(item).lower().replace(",", ""): return True, "said"
-    return False, f"no message of the assistant says {brief(text)}"
+        if wanted in _said(item).lower().replace(",", ""): return Found(True, f"said by the assistant at item {n}", n)
+    return Found(False, f"no message of the assistant says {brief(text)}")
 
-# %% ../../nbs/scorers/55_telecom.ipynb #e4b395fe
-def verdict(name: Any, met: bool | None, why: str) -> dict[str, Any]:
-    "One check: met, not met, or unknown (None)"
-    return {"name": plain_name(name), "met": met, "why": why}
-
+# %% ../../nbs/scorers/55_telecom.ipynb #6904f167
 def check_assertion(world: World, assertion: Any) -> dict[str, Any]:
     "The verdict on one assertion of the end state"
     given = mapping(assertion)
     name, entry, wanted = given.get("func_name"), named(ASSERTIONS, given.get("func_name")), given.get("assert_value")
-    if entry is None: return verdict(name if given else assertion, False, "unsupported: no such assertion is known")
+    if entry is None: return verdict(name if given else assertion, False, "unsupported: no such assertion is known, so it counts as not met")
     try: met, why = world.do(entry, mapping(given.get("arguments")))
     except Refused as e: return verdict(name, False, f"this cannot be checked: {e}")
     asked = mapping(given.get("arguments")).get("expected_status")
     if not met and asked is not None and asked is not True and asked != "connected": why = f"{why}, expected was {brief(asked)}"
     if wanted is None or wanted is True: return verdict(name, met, why)
-    return verdict(name, met == wanted, f"{why} (assert_value is {brief(wanted)})")
+    return verdict(name, met == wanted, f"{why}, and the rule asks for the opposite" if wanted is False else f"{why}; the rule asks for {brief(wanted)}")
+
+# %% ../../nbs/scorers/55_telecom.ipynb #d6b36c66
+SHOWN = {   # assertion -> the tools that show what it asks for, and the argument whose value has to be in their answer
+    **dict.fromkeys(("assert_service_status", "assert_airplane_mode_status"), (("check_status_bar", "check_network_status"), None)),
+    **dict.fromkeys(("assert_mobile_data_status", "assert_internet_speed", "assert_internet_not_excellent"), (("run_speed_test",), None)),
+    "assert_can_send_mms": (("can_send_mms",), None), "assert_mobile_roaming_status": (("check_network_status",), None),
+    "assert_mobile_data_saver_mode_status": (("check_data_restriction_status",), None),
+    **dict.fromkeys(("assert_no_overdue_bill", "assert_overdue_bill_exists"), (("get_bills_for_customer", "get_details_by_id"), "overdue_bill_id")),
+    "assert_data_refueling_amount": (("get_data_usage", "get_details_by_id"), "line_id"), "assert_line_status": (("get_details_by_id",), "line_id"),
+}
+
+def last_shown(assertion: Any, calls: Sequence[Mapping[str, Any]]) -> int | None:
+    "The item of the last call whose answer shows what an assertion asks for; None if there is none"
+    name = mapping(assertion).get("func_name")
+    tools, argument = SHOWN.get(name, ((), None)) if isinstance(name, str) else ((), None)
+    id = mapping(mapping(assertion).get("arguments")).get(argument) if argument else ""
+    if not tools or not isinstance(id, str): return None
+    answered = (c for c in reversed(calls) if c["name"] in tools and c.get("output") is not None and not c.get("failed"))
+    return next((c.get("item") for c in answered if id in c["output"]), None)
+
+def decided(world: World, assertions: Sequence[Any], calls: Sequence[Mapping[str, Any]], solo: bool = False) -> list[dict[str, Any]]:
+    "The verdicts on assertions after these calls, which are played; each with the last item that changed or showed what it is about"
+    asked = [(named(ASSERTIONS, mapping(a).get("func_name")), mapping(mapping(a).get("arguments"))) for a in assertions]
+    found, items = [_answer(world, *a) for a in asked], [last_shown(a, calls) for a in assertions]
+    for made in world.steps(calls, solo):
+        for n, (entry, args) in enumerate(asked):
+            if (now := _answer(world, entry, args)) == found[n]: continue
+            found[n], item = now, made.get("item")
+            if item is not None and (items[n] is None or item > items[n]): items[n] = item
+    return [{**check_assertion(world, a), "item": item} for a, item in zip(assertions, items)]
+
+def _answer(world: World, entry: Entry | None, args: dict[str, Any]) -> Any:
+    "What an assertion finds at this moment, as plainly as can be compared"
+    if entry is None or not entry.needs <= args.keys() <= entry.takes: return None
+    try: return entry.run(world.phone if entry.side == "user" else world.account, **args)
+    except Refused as e: return str(e)
 
 # %% ../../nbs/scorers/55_telecom.ipynb #86cb42df
 def history_calls(initial_state: Any) -> list[dict[str, Any]]:
@@ -659,7 +704,7 @@ def same_end(world: World, expected: World) -> tuple[bool, str]:
     if found: return False, f"the end state differs from the expected one in {', '.join(found)}"
     return True, "the end state is the expected one"
 
-# %% ../../nbs/scorers/55_telecom.ipynb #f2409470
+# %% ../../nbs/scorers/55_telecom.ipynb #b1a35bf0
 class Run(NamedTuple):
     "What the components of a reward are judged by"
     sample: Mapping[str, Any]
@@ -667,15 +712,16 @@ class Run(NamedTuple):
     criteria: Mapping[str, Any]
     calls: list[dict[str, Any]]
     world: World
+    env: list[dict[str, Any]]
 
     def asked(self, name: str) -> list[Any]: return entries_of(self.criteria.get(name))
 
-# %% ../../nbs/scorers/55_telecom.ipynb #90c7d309
+# %% ../../nbs/scorers/55_telecom.ipynb #64c01c31
 Checks = list[dict[str, Any]]
 
-def check_env(run: Run) -> Checks: return [check_assertion(run.world, given) for given in run.asked("env_assertions")]
+def check_env(run: Run) -> Checks: return run.env
 def check_actions(run: Run) -> Checks:
-    return [verdict(mapping(given).get("name"), *action_met(given, run.calls)) for given in run.asked("actions")]
+    return [action_verdict(given, *action_met(given, run.calls)) for given in run.asked("actions")]
 def check_said(run: Run) -> Checks:
     return [verdict(given, *communicated(given, run.trace)) for given in run.asked("communicate_info")]
 def check_judged(run: Run) -> Checks:
@@ -709,7 +755,7 @@ def reason_of(checks: Mapping[str, Checks]) -> str | None:
 
 def _named(component: str, check: str) -> str: return "" if check.upper() == component else f"{check.rstrip('.')}: "
 
-# %% ../../nbs/scorers/55_telecom.ipynb #8785586e
+# %% ../../nbs/scorers/55_telecom.ipynb #9dc5c16b
 NORMAL_ENDS = (None, "user_stop", "agent_stop")
 BASIS = ["DB", "COMMUNICATE"]                      # where a task names none
 
@@ -717,12 +763,14 @@ def compute_scores(sample: Any, solver_output: Any) -> dict[str, Any]:
     "The reward of a telecom run with its components and, as metadata, the reason of every verdict"
     sample, trace = mapping(sample), trace_of(solver_output)
     ended, criteria = sample.get("termination_reason"), sample.get("evaluation_criteria")
-    if ended not in NORMAL_ENDS: return _scored(sample, 0.0, {}, why=f"the run ended early: {plain_name(ended)}")
+    if ended not in NORMAL_ENDS: return _scored(sample, 0.0, {}, why=f"{EARLY}: {plain_name(ended)}")
     if criteria is None: return _scored(sample, 1.0, {"ENV_ASSERTION": [], "ACTION": []})
     if not isinstance(criteria, dict): return _scored(sample, None, {}, why=f"the criteria are no object: {brief(criteria)}")
     calls, basis = recorded_calls(trace), criteria.get("reward_basis")
-    world, unsupported = replay(sample.get("initial_state"), calls, is_solo(sample, trace))
-    run = Run(sample, trace, criteria, calls, world)
+    world = World()
+    unsupported = world.set_up(sample.get("initial_state"))
+    env = decided(world, entries_of(criteria.get("env_assertions")), calls, is_solo(sample, trace))
+    run = Run(sample, trace, criteria, calls, world, env)
     names = [plain_name(name) for name in (basis if isinstance(basis, list) else BASIS)]
     checks = {name: check_component(run, name) for name in dict.fromkeys(("ENV_ASSERTION", "ACTION", *names))}
     values = [value_of(checks[name]) for name in names]
