@@ -9,7 +9,7 @@ __all__ = []
 # %% ../nbs/80_init.ipynb #d3a65c31
 from importlib import import_module
 
-# %% ../nbs/80_init.ipynb #37e963a3
+# %% ../nbs/80_init.ipynb #e54eb7d8
 _HOMES = {
     "trace": (
         "Trace",
@@ -63,7 +63,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-# %% ../nbs/80_init.ipynb #a21dd1f1
+# %% ../nbs/80_init.ipynb #ef69e034
 def __getattr__(name: str) -> object:
     "A public name from the module it lives in"
     if name not in _HOME: raise AttributeError(f"module 'tracekit' has no attribute {name!r}")

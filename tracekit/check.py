@@ -27,7 +27,7 @@ from .project import PLACEHOLDER, Project, parameters, placeholders
 from .source import InputError
 from .yamlfile import At, Doc, Finding, environment, meant, model_findings, read_yaml
 
-# %% ../nbs/48_check.ipynb #78c5b65a
+# %% ../nbs/48_check.ipynb #e3accf4f
 LISTS = {
     "models": "model",
     "model_adapters": "adapter",
@@ -65,7 +65,7 @@ def _twice(doc: Doc, at: At, what: str) -> Iterator[Finding]:
             )
         elif isinstance(key, str): first[key] = where
 
-# %% ../nbs/48_check.ipynb #c68c1886
+# %% ../nbs/48_check.ipynb #6735ba2d
 FUNCTIONS: dict[
     str, tuple[str, tuple[int, ...]]
 ] = {  # the key of the snippet: the function, and how many arguments it is given (any, if none)
@@ -98,7 +98,7 @@ def python_trouble(code: str, function: str, given: tuple[int, ...]) -> tuple[in
         )
     return None
 
-# %% ../nbs/48_check.ipynb #28fd0a9a
+# %% ../nbs/48_check.ipynb #5701257b
 def _top(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     "The statements at the top of a file, those inside `if`, `try` and `with` included"
     for node in body:
@@ -122,7 +122,7 @@ def _takes(args: ast.arguments, n: int) -> bool:
     needs_names = any(default is None for default in args.kw_defaults)
     return most - len(args.defaults) <= n and (n <= most or args.vararg is not None) and not needs_names
 
-# %% ../nbs/48_check.ipynb #1423189d
+# %% ../nbs/48_check.ipynb #8e024703
 TEMPLATES = (
     "content",
     "template",
@@ -163,7 +163,7 @@ def _text_trouble(key: Any, text: str, beside: Any) -> tuple[int, str, str] | No
     function, given = FUNCTIONS[key]
     return python_trouble(text, function, (1,) if beside.get("type") == "python_all_samples" else given)
 
-# %% ../nbs/48_check.ipynb #14278c3a
+# %% ../nbs/48_check.ipynb #df501a01
 def _inside(doc: Doc, at: At, line: int, what: str, todo: str) -> Finding:
     "A finding about a line of a text, in the file that holds the line"
     if at in doc.files: return Finding(str(doc.files[at].file), line, what, todo)
@@ -171,7 +171,7 @@ def _inside(doc: Doc, at: At, line: int, what: str, todo: str) -> Finding:
     if "\n" in doc.get(at): found.line = doc.place(at).line + line
     return found
 
-# %% ../nbs/48_check.ipynb #5f41017c
+# %% ../nbs/48_check.ipynb #d9dab8ad
 _VALUES: dict[str, tuple[type, ...]] = {
     "int": (int,), "integer": (int,), "float": (int, float), "boolean": (bool,), "list": (list,), "dict": (dict,)}
 
@@ -209,7 +209,7 @@ def _choice_trouble(parameter: Mapping[str, Any], value: Any) -> str:
     wrong = [v for v in chosen if isinstance(allowed, list) and v not in allowed]
     return f"is {wrong[0]!r:.60}, not one of {', '.join(map(str, allowed or []))}" if wrong else ""
 
-# %% ../nbs/48_check.ipynb #775052dd
+# %% ../nbs/48_check.ipynb #01b60636
 def parameter_findings(doc: Doc, at: At, used: At) -> Iterator[Finding]:
     "What is wrong with the parameters of the entity at a path, and with the placeholders for them below the path `used`"
     entity = doc.get(at)
@@ -237,7 +237,7 @@ def parameter_findings(doc: Doc, at: At, used: At) -> Iterator[Finding]:
                 meant(name, known) or f"add {name[:80] or 'it'} to config_spec",
             )
 
-# %% ../nbs/48_check.ipynb #bfa74387
+# %% ../nbs/48_check.ipynb #300824a0
 def task_findings(doc: Doc, at: At) -> Iterator[Finding]:
     "What is wrong with the task at a path beyond its form"
     yield from parameter_findings(doc, at, (*at, "definition"))
@@ -274,7 +274,7 @@ def _trial_findings(doc: Doc, at: At) -> Iterator[Finding]:
         if _is("int", k) and _is("int", trials) and k > trials:
             yield doc.finding((*where, "aggregator", "k"), f"{k} of {trials} trials", "k is at most num_trials")
 
-# %% ../nbs/48_check.ipynb #b0d79ab2
+# %% ../nbs/48_check.ipynb #722a990f
 class References:
     "The keys that a file refers to, each judged once"
     def __init__(self, project: Project):
@@ -305,7 +305,7 @@ class References:
                 at, f"{key!r:.80} is no {noun} of this file", meant(key, known) or f"one of {', '.join(known)[:120]}", level
             )
 
-# %% ../nbs/48_check.ipynb #665f6676
+# %% ../nbs/48_check.ipynb #b7e56a1e
 def evaluation_findings(project: Project) -> Iterator[Finding]:
     "What is wrong with the evaluation beyond its form"
     doc, evaluation, at = project.doc, project.evaluation, project.evaluation_at
@@ -347,7 +347,7 @@ def config_findings(project: Project, references: References) -> Iterator[Findin
             yield doc.finding(given, trouble, "change the value")
         else: yield from references.judge(str(parameter.get("type")), values[key], given)
 
-# %% ../nbs/48_check.ipynb #cf253302
+# %% ../nbs/48_check.ipynb #d3b53135
 def specification_findings(project: Project, references: References) -> Iterator[Finding]:
     "What is wrong with each use of a task: the task, the values it gets, its model"
     for at, specification in project.doc.entries(("evaluation", "task_specifications")):
@@ -387,7 +387,7 @@ def _task_values(project: Project, specification: Mapping[str, Any]) -> dict[str
     try: return project.task_values(specification)
     except InputError: return None
 
-# %% ../nbs/48_check.ipynb #b1351224
+# %% ../nbs/48_check.ipynb #d4753141
 MOST = 20   # findings that are told of one data file
 
 def trace_columns(doc: Doc, at: At) -> Iterator[tuple[At, str]]:
@@ -418,7 +418,7 @@ def task_datasets(project: Project, task: Mapping[str, Any], values: Mapping[str
     try: return [key for key in project.resolve(keys, values) if isinstance(key, str)]
     except InputError: return []
 
-# %% ../nbs/48_check.ipynb #02a58b37
+# %% ../nbs/48_check.ipynb #9f3d966d
 def data_findings(project: Project) -> Iterator[Finding]:
     "What is wrong with the data of a run"
     wanted = wanted_columns(project)
@@ -444,7 +444,7 @@ def first_of(findings: Iterable[Finding]) -> Iterator[Finding]:
     for level, n in more.items():
         yield Finding(finding.file, None, f"{n} more like these", "mend the first, then look again", level)
 
-# %% ../nbs/48_check.ipynb #f5530106
+# %% ../nbs/48_check.ipynb #5691e1d3
 def check(path: str | Path, env: str | Path | None = None) -> list[Finding]:
     "All that is wrong with a run.yaml, or with a task, evaluation, dataset or app alone, or with a dataset (.jsonl)"
     path = Path(path)

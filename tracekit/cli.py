@@ -19,7 +19,7 @@ from typing import Any
 # %% ../nbs/70_cli.ipynb #9ecfc6dc
 import click
 
-# %% ../nbs/70_cli.ipynb #c1a33817
+# %% ../nbs/70_cli.ipynb #8ab746a4
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tracekit")
 def main() -> None:
@@ -36,7 +36,7 @@ def _told() -> Iterator[None]:
         click.echo(f"error: {e}", err=True)
         sys.exit(1)
 
-# %% ../nbs/70_cli.ipynb #76e4b5cb
+# %% ../nbs/70_cli.ipynb #9af68978
 def _command() -> str:
     "How this command is called from here: its name, or the way to it if it is not on the PATH"
     import os
@@ -44,12 +44,12 @@ def _command() -> str:
     here = Path(sys.argv[0])
     return os.path.relpath(here) if here.name == "tracekit" and not shutil.which("tracekit") else "tracekit"
 
-# %% ../nbs/70_cli.ipynb #9ed65a27
+# %% ../nbs/70_cli.ipynb #2853884e
 def sample_log() -> Path:
     "The sample log that ships with tracekit: some twenty telecom-support conversations"
     return Path(__file__).parent/"data"/"telecom.json"
 
-# %% ../nbs/70_cli.ipynb #6f6d17db
+# %% ../nbs/70_cli.ipynb #c8c55250
 @main.command()
 @click.option(
     "-o",
@@ -85,7 +85,7 @@ def demo(out: Path) -> None:
     click.echo("or the book, in JupyterLab:             make lab\n")
     click.echo(str(report).splitlines()[-1])
 
-# %% ../nbs/70_cli.ipynb #9e3780c3
+# %% ../nbs/70_cli.ipynb #1baa4a51
 @main.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
@@ -148,7 +148,7 @@ def convert(
         if line: click.echo(line)
     sys.exit(3 if report.rejected else 0)
 
-# %% ../nbs/70_cli.ipynb #ccfdb452
+# %% ../nbs/70_cli.ipynb #59d3c559
 def _tell(path: Path, env: Path | None = None) -> tuple[int, int]:
     "Print what is wrong with a file; how many findings refuse it, and how many are warnings"
     from tracekit.check import check
@@ -174,7 +174,7 @@ def validate(files: tuple[Path, ...]) -> None:
     )
     sys.exit(1 if found else 0)
 
-# %% ../nbs/70_cli.ipynb #b152c0c7
+# %% ../nbs/70_cli.ipynb #de897475
 _limit = click.option("--limit", type=click.IntRange(1), help="Score the first N samples only.")
 _ids = click.option("--id", "ids", multiple=True, metavar="ID", help="Score the samples with this id only; may be given several times.")
 _workers = click.option("--workers", type=click.IntRange(1), help="Processes to use; all cores by default.")
@@ -188,7 +188,7 @@ def _report(result: Any, as_json: bool, saved: Path | None) -> None:
     tasks = result.tasks.values()
     sys.exit(1 if any(t.problem for t in tasks) else 3 if any(t.failed for t in tasks) else 0)
 
-# %% ../nbs/70_cli.ipynb #c0cc5ed0
+# %% ../nbs/70_cli.ipynb #6bd16157
 @main.command()
 @click.option("-f", "file", required=True, type=click.Path(path_type=Path), help="The run.yaml.")
 @click.option("-v", "only_check", is_flag=True, help="Only check the files, and the rows that they name.")
@@ -216,7 +216,7 @@ def run(file: Path, only_check: bool, wait: bool, env: Path | None, out: Path | 
         saved = result.save(out/"results.jsonl") if out else None
     _report(result, as_json, saved)
 
-# %% ../nbs/70_cli.ipynb #6e511bc6
+# %% ../nbs/70_cli.ipynb #4b2c4271
 @main.command()
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--scorer", required=True, metavar="telecom|tau2-db|trace|FILE.py", help="A scorer that comes with tracekit, or a Python file with compute_scores(sample, solver_output).")
@@ -240,7 +240,7 @@ def score(dataset: Path, scorer: str, column: str, out: Path | None, limit: int 
         saved = result.save(out) if out else None
     _report(result, as_json, saved)
 
-# %% ../nbs/70_cli.ipynb #e62acecd
+# %% ../nbs/70_cli.ipynb #64c810e2
 @main.command()
 def formats() -> None:
     "List the formats that can be read."

@@ -30,7 +30,7 @@ from pydantic import TypeAdapter
 from .source import InputError, Rejected, UnknownFormat, closed, named, second_chance, strict, typed, unnamed
 from .trace import Trace, TraceItem, call, input_text, json_text, message, output, output_text, reasoning_text
 
-# %% ../nbs/02_convert.ipynb #eb2a1c7e
+# %% ../nbs/02_convert.ipynb #d01ea12d
 def arguments_text(arguments: Any) -> str:
     "Tool arguments in any of their forms as JSON text"
     if type(arguments) is dict:
@@ -51,7 +51,7 @@ def _loose_arguments(text: str) -> str:
     try: return json_text(second_chance(json.dumps(value).encode())[0]) if isinstance(value, dict) else text
     except (TypeError, ValueError, Rejected): return text
 
-# %% ../nbs/02_convert.ipynb #5a454b47
+# %% ../nbs/02_convert.ipynb #3b58203e
 def short_hash(text: str) -> str:
     "Twelve hexadecimal digits that depend on `text` alone"
     try: return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -64,7 +64,7 @@ class Call(msgspec.Struct, gc=False):
     created_by: str
     open: bool = True
 
-# %% ../nbs/02_convert.ipynb #98e64af9
+# %% ../nbs/02_convert.ipynb #d88f32b7
 class Calls:
     "The calls of one trace: gives each an id of its own, and finds the call that a result answers"
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ class ChatMessage(msgspec.Struct, gc=False):
         if self.cost is not None: item["cost"] = self.cost
         if self.usage is not None: item["usage"] = self.usage
 
-# %% ../nbs/02_convert.ipynb #9563054e
+# %% ../nbs/02_convert.ipynb #63a1d30d
 def parts(role: str, content: Any) -> list[dict[str, Any]]:
     "The content of a message, in any of its forms, as a list of parts"
     text = output_text if role == "assistant" else input_text
@@ -187,7 +187,7 @@ def _part(text: Callable[[str], dict[str, Any]], part: Any) -> dict[str, Any]:
 def _image(url: str, detail: Any) -> dict[str, Any]:
     return {"type": "input_image", "image_url": url, "detail": detail if detail in ("low", "high", "auto") else "auto"}
 
-# %% ../nbs/02_convert.ipynb #7b827809
+# %% ../nbs/02_convert.ipynb #a6d89057
 def result_content(content: Any) -> Any:
     "What a tool returned, as text or as a list of text and image parts"
     if type(content) is str: return content
@@ -206,7 +206,7 @@ def failed(error: Any) -> bool:
     "Whether a result is marked as an error, as true, 1, \"true\" or a message"
     return bool(error) and not (isinstance(error, str) and error.lower() in ("false", "0", "none", "null", "no"))
 
-# %% ../nbs/02_convert.ipynb #1b47e11e
+# %% ../nbs/02_convert.ipynb #9d8b5e4b
 _ITEMS: TypeAdapter[list[Any]] = TypeAdapter(list[TraceItem])
 SPEAKERS = ("user", "assistant", "system", "developer")
 RESULTS = ("tool", "function")
@@ -223,7 +223,7 @@ class _Items:
     @property
     def items(self) -> list[Any]: return _ITEMS.validate_python(self.plain)
 
-# %% ../nbs/02_convert.ipynb #75c1cca2
+# %% ../nbs/02_convert.ipynb #6765c722
 class _Speech(_Items):
     def convert_user_content(self, content: Any) -> None: self._speech(ChatMessage("user", content))
     def convert_assistant_content(self, content: Any) -> None: self._speech(ChatMessage("assistant", content))
@@ -247,7 +247,7 @@ class _Speech(_Items):
         thought = m.reasoning or m.reasoning_content
         if thought and isinstance(thought, str): content.insert(0, reasoning_text(thought))
 
-# %% ../nbs/02_convert.ipynb #34e2fc43
+# %% ../nbs/02_convert.ipynb #4629e617
 class _CallMaker(_Speech):
     def convert_tool_calls(self, tool_calls: Sequence[Any], role: str) -> None:
         "Add the calls of one message"
@@ -276,7 +276,7 @@ class _CallMaker(_Speech):
                 }
             )
 
-# %% ../nbs/02_convert.ipynb #e5a83a07
+# %% ../nbs/02_convert.ipynb #741c2114
 class _ResultMaker(_CallMaker):
     def __init__(self, key: str = "", where: str = "$.messages"):
         super().__init__(key, where)
@@ -326,7 +326,7 @@ class _ResultMaker(_CallMaker):
         )
         r.keep(made)
 
-# %% ../nbs/02_convert.ipynb #87ed8b35
+# %% ../nbs/02_convert.ipynb #858374a7
 class MessageConverter(_ResultMaker):
     "Converts chat messages (dicts or ChatMessage) to the items of a trace, every call paired with its own result"
     def convert(self, messages: Iterable[Any]) -> list[Any]:
@@ -375,7 +375,7 @@ class MessageConverter(_ResultMaker):
         waiting, self.waiting, self.at = self.waiting, [], n
         self._results(waiting)
 
-# %% ../nbs/02_convert.ipynb #16518c63
+# %% ../nbs/02_convert.ipynb #4ed6f2a7
 @dataclass(slots=True)
 class Context:
     "What a record comes with: the head of its log, the name of its file, notes for metadata.extra, and its own bytes"
@@ -391,7 +391,7 @@ class Context:
         "Twelve digits that stand for this record in ids: a hash of its id or, if it has none, of its bytes"
         return short_hash(str(id)) if id not in (None, "") else hashlib.sha256(self.raw()).hexdigest()[:12]
 
-# %% ../nbs/02_convert.ipynb #2d7c53aa
+# %% ../nbs/02_convert.ipynb #5add5e60
 @dataclass
 class Format:
     "One kind of log: its record type, how to know it, and how to convert it"
@@ -452,7 +452,7 @@ def format(name: str, about: str, under: str | Sequence[str] = (), **fields: Any
         return made
     return register
 
-# %% ../nbs/02_convert.ipynb #f139ee51
+# %% ../nbs/02_convert.ipynb #0abaee96
 def load_formats() -> dict[str, Format]:
     "The registry with every format of tracekit and of other packages in it"
     _import_formats()
@@ -501,7 +501,7 @@ def detect(keys: Iterable[str], record: Any, source: str = "log") -> Format:
         "to add one, follow the tutorial convert_your_logs"
     )
 
-# %% ../nbs/02_convert.ipynb #0416e97d
+# %% ../nbs/02_convert.ipynb #13a1f083
 class _Callable(ModuleType):
     "A module that can be called like the function of the same name"
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

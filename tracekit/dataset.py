@@ -36,7 +36,7 @@ from .source import InputError, SchemaError
 from .trace import ClosedModel, Shown, Trace
 from .yamlfile import At, Doc, Finding, load_yaml, model_findings, read_yaml
 
-# %% ../nbs/30_dataset.ipynb #1a1a685d
+# %% ../nbs/30_dataset.ipynb #eeae79cc
 @contextmanager
 def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     "Write a file that appears under `path` only when it is whole; on an error the old one stays and nothing else is left"
@@ -51,7 +51,7 @@ def atomic(path: str | Path) -> Iterator[IO[bytes]]:
         os.replace(unfinished, path)
     finally: unfinished.unlink(missing_ok=True)
 
-# %% ../nbs/30_dataset.ipynb #a78b2089
+# %% ../nbs/30_dataset.ipynb #bf9b452f
 def dataset_key(name: str) -> str:
     "A key that the platform accepts, made from `name`"
     return re.sub(r"[^a-zA-Z0-9_-]+", "-", name).strip("-")[:250] or "dataset"
@@ -64,7 +64,7 @@ def spec_text(name: str, file_path: str) -> bytes:
     "The spec as YAML text"
     return yaml.safe_dump(spec(name, file_path), sort_keys=False, allow_unicode=True, width=1000).encode()
 
-# %% ../nbs/30_dataset.ipynb #bf82d530
+# %% ../nbs/30_dataset.ipynb #da5f7226
 class Dataset(Shown):
     "The rows of a dataset, by the path of its .jsonl file, its .yaml spec or its folder of Parquet parts"
     def __init__(self, path: str | Path):
@@ -110,7 +110,7 @@ class Dataset(Shown):
         first = next(self.plain(), None)
         return f"Dataset {self.path.name}: {len(self)} rows" + (f", columns {', '.join(first)}" if first else "")
 
-# %% ../nbs/30_dataset.ipynb #d752cd73
+# %% ../nbs/30_dataset.ipynb #dd012653
 def _rows_of(path: Path) -> Path:
     "Where the rows of a dataset are"
     if path.suffix in (".yaml", ".yml"):
@@ -137,7 +137,7 @@ def _plain(text: bytes, where: str) -> dict[str, Any]:
     if not isinstance(row, dict): raise SchemaError(f"{where}: a row is an object, got {type(row).__name__}")
     return row
 
-# %% ../nbs/30_dataset.ipynb #eae26389
+# %% ../nbs/30_dataset.ipynb #12c2271a
 PARQUET_BYTES = 256 << 20   # JSON bytes in one Parquet part
 
 def write_parquet(rows: Iterable[bytes], kinds: dict[str, str], folder: Path) -> list[Path]:
@@ -169,7 +169,7 @@ def _by_size(rows: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
             group, total = [], 0
     if group: yield group
 
-# %% ../nbs/30_dataset.ipynb #f2013552
+# %% ../nbs/30_dataset.ipynb #7e73f2e7
 def column_kinds(rows: Iterable[bytes]) -> dict[str, str]:
     "The kind of every column: bool, int, float or str if all its values are, else json"
     seen: dict[str, set[str]] = {}
@@ -212,7 +212,7 @@ def _parquet_row(path: Path, n: int) -> dict[str, Any]:
             n -= rows
     raise IndexError(n)
 
-# %% ../nbs/30_dataset.ipynb #fb259804
+# %% ../nbs/30_dataset.ipynb #7183de5c
 def link_findings(trace: Trace) -> Iterator[tuple[str, str]]:
     "What is wrong with the call ids of a trace: (what, what to do)"
     calls: dict[str, int] = {}
@@ -237,7 +237,7 @@ def link_findings(trace: Trace) -> Iterator[tuple[str, str]]:
                 )
             answered[item.call_id] = n
 
-# %% ../nbs/30_dataset.ipynb #7d833eec
+# %% ../nbs/30_dataset.ipynb #f831c761
 def difference(given: Any, canonical: Any, path: str = "trace") -> str:
     "Where plain data first differs from its canonical full form; empty if it does not"
     if isinstance(given, dict) and isinstance(canonical, dict):
@@ -279,7 +279,7 @@ def row_findings(text: bytes, column: str = "trace") -> Iterator[tuple[str, str]
     if any(end in text for end in (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")):
         yield "a raw line separator (U+2028, U+2029 or U+0085) inside a string", "write it as an escape"
 
-# %% ../nbs/30_dataset.ipynb #2725010d
+# %% ../nbs/30_dataset.ipynb #36d241f6
 UPLOAD_LIMIT = 1 << 30
 
 def jsonl_findings(path: Path, column: str | None = "trace", strict: bool = True) -> Iterator[Finding]:
@@ -303,7 +303,7 @@ def jsonl_findings(path: Path, column: str | None = "trace", strict: bool = True
     if path.stat().st_size > UPLOAD_LIMIT:
         yield Finding(str(path), None, f"is larger than the platform's upload limit of {UPLOAD_LIMIT >> 30} GB", "split it")
 
-# %% ../nbs/30_dataset.ipynb #716e738b
+# %% ../nbs/30_dataset.ipynb #21298311
 def plain_findings(text: bytes) -> Iterator[tuple[str, str]]:
     "What is wrong with one line of a dataset without traces: (what, what to do)"
     try:
@@ -340,7 +340,7 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, int]]]:
         return names, sizes
     finally: csv.field_size_limit(limit)
 
-# %% ../nbs/30_dataset.ipynb #b210fac6
+# %% ../nbs/30_dataset.ipynb #9688d20b
 class CompareFilter(ClosedModel):
     "A condition on rows: the value of an expression compared with another"
     op: Literal["equals", "not_equals", "greater_than", "less_than", "greater_or_equal", "less_or_equal"]
@@ -387,7 +387,7 @@ class HubSource(ClosedModel):
     load_dataset_kwargs: dict[str, Any] = {}
     filters: list[Filter] = []
 
-# %% ../nbs/30_dataset.ipynb #6e32bf18
+# %% ../nbs/30_dataset.ipynb #f9053add
 class ServiceSource(ClosedModel):
     "What the sources of traces have in common: a time span and a limit"
     from_time: datetime | None = None
@@ -432,7 +432,7 @@ Source = Annotated[
     Field(discriminator="type"),
 ]
 
-# %% ../nbs/30_dataset.ipynb #7d490c43
+# %% ../nbs/30_dataset.ipynb #33316857
 def sound_key(key: str) -> str:
     "The key itself; raises ValueError if the platform refuses it"
     if re.fullmatch(r"[a-zA-Z0-9_-]{1,250}", key): return key
@@ -451,7 +451,7 @@ class DebugOptions(ClosedModel):
     enabled: bool
     include_io: bool
 
-# %% ../nbs/30_dataset.ipynb #84610d8a
+# %% ../nbs/30_dataset.ipynb #de83b5e9
 class Generator(ClosedModel):
     "A generator that makes the rows"
     dataset_generator_key: str
@@ -477,7 +477,7 @@ class DatasetSpec(ClosedModel):
             )
         return self
 
-# %% ../nbs/30_dataset.ipynb #922533a3
+# %% ../nbs/30_dataset.ipynb #928a30be
 def data_path(doc: Doc, at: At = ()) -> Path | None:
     "The file or folder that the dataset spec at a path names; None if its rows are not on this machine"
     source = doc.get((*at, "source"))
@@ -506,7 +506,7 @@ def source_findings(doc: Doc, at: At = (), columns: Collection[str] = (), strict
         wanted: list[str | None] = [*columns]
         for column in wanted or [None]: yield from jsonl_findings(path, column, strict)
 
-# %% ../nbs/30_dataset.ipynb #328bbdbf
+# %% ../nbs/30_dataset.ipynb #a40e13d5
 def spec_findings(doc: Doc) -> Iterator[Finding]:
     "What is wrong with a dataset spec, and with the rows it names"
     yield from doc.problems
@@ -526,7 +526,7 @@ def first_columns(path: Path | None) -> list[str] | None:
     except (OSError, ValueError, csv.Error, msgspec.DecodeError, RecursionError): return None
     return list(row) if isinstance(row, dict) else None
 
-# %% ../nbs/30_dataset.ipynb #6c2810d1
+# %% ../nbs/30_dataset.ipynb #199760d2
 def validate(path: str | Path) -> Iterator[Finding]:
     "Everything that is wrong with a dataset (.jsonl) or its spec (.yaml), the rows behind the spec included"
     path = Path(path)

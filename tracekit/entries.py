@@ -25,7 +25,7 @@ from .convert import MessageConverter
 from .source import InputError
 from .trace import Trace, json_text
 
-# %% ../nbs/52_entries.ipynb #0ed997b2
+# %% ../nbs/52_entries.ipynb #4b058c35
 def plain_of(given: Any) -> dict[str, Any]:
     "A trace as plain data: from a Trace, its plain data, a list of items, or a list of chat messages. Raises InputError"
     if isinstance(getattr(given, "items", None), list) and hasattr(given, "model_dump"): return given.model_dump(mode="json")  # type: ignore[no-any-return]
@@ -38,7 +38,7 @@ def plain_of(given: Any) -> dict[str, Any]:
     keys = f" with {', '.join(map(str, list(given)[:6]))}" if isinstance(given, Mapping) else ""
     raise InputError(f"expected a trace, its plain data, a list of items or of chat messages, got {type(given).__name__}{keys}")
 
-# %% ../nbs/52_entries.ipynb #321e2e21
+# %% ../nbs/52_entries.ipynb #0d23f09e
 _CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_=>]")
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
 
@@ -49,7 +49,7 @@ def clean(text: str) -> str:
     if "\r" in text: text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _HIDDEN.sub(lambda m: f"[U+{ord(m[0]):04X}]", text)
 
-# %% ../nbs/52_entries.ipynb #ceacbccd
+# %% ../nbs/52_entries.ipynb #f1150a3d
 @dataclass(slots=True)
 class Piece:
     "A text of an entry: its address, its kind (text, thinking, refusal, argument, output, data, image, file), and a label"
@@ -76,7 +76,7 @@ def step(key: Any) -> str:
     if isinstance(key, int): return f"[{key}]"
     return f".{key}" if re.fullmatch(r"[A-Za-z_]\w*", str(key)) else f"[{json_text(str(key))}]"
 
-# %% ../nbs/52_entries.ipynb #ee2d5a9d
+# %% ../nbs/52_entries.ipynb #3b2f49f6
 _TEXTS = {"reasoning_text": "thinking", "summary_text": "thinking", "refusal": "refusal"}
 
 def part_pieces(parts: Any, at: str, kind: str = "text") -> Iterator[Piece]:
@@ -105,7 +105,7 @@ def argument_pieces(arguments: Any, at: str) -> Iterator[Piece]:
         for name, value in given.items(): yield Piece(at + step(name), "argument", clean(pretty(as_text(value))), clean(str(name)))
     else: yield Piece(at, "data", clean(pretty(as_text(given))))
 
-# %% ../nbs/52_entries.ipynb #ad5a1e2d
+# %% ../nbs/52_entries.ipynb #8d97715b
 @dataclass(slots=True)
 class Entry:
     "A message, a call with its result, a result without a call, a span, or any other item; `at` is its address"
@@ -155,7 +155,7 @@ def _entry_pieces(entry: Entry) -> Iterator[Piece]:
         at, value = (f"{entry.at}.content", item["content"]) if isinstance(item, Mapping) and "content" in item else (entry.at, item)
         yield Piece(at, "data", clean(pretty(as_text(value))))
 
-# %% ../nbs/52_entries.ipynb #7763c608
+# %% ../nbs/52_entries.ipynb #f30f80f9
 def entries(trace: Mapping[str, Any], prefix: str = "", inside: tuple[str, ...] = ()) -> list[Entry]:
     "The entries of a plain trace in order, those of its spans after the call that began them, or at the end"
     found: list[Entry] = []
@@ -175,7 +175,7 @@ def entries(trace: Mapping[str, Any], prefix: str = "", inside: tuple[str, ...] 
         else: found.append(Entry(at, "custom", "user" if tag == "custom_task_input_message" else "assistant", item, inside=inside))
     return _with_spans(trace, found, prefix, inside) if trace.get("events") else found
 
-# %% ../nbs/52_entries.ipynb #a14c8df8
+# %% ../nbs/52_entries.ipynb #3b643f92
 DEEPEST = 20   # spans inside spans that are shown
 
 def spans_of(trace: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -198,7 +198,7 @@ def _with_spans(trace: Mapping[str, Any], found: list[Entry], prefix: str, insid
     told = [x for e in found for x in (e, *(placed.get(e.item.get("call_id"), ()) if e.kind == "call" else ()))]
     return told + [x for id, group in placed.items() if id is None or id not in known for x in group]
 
-# %% ../nbs/52_entries.ipynb #e444c8be
+# %% ../nbs/52_entries.ipynb #2ddd2ff6
 _STEP = re.compile(r'\.?([A-Za-z_]\w*)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]')
 _RANGE = re.compile(r"(.*):(\d+)-(\d+)", re.S)
 
@@ -234,7 +234,7 @@ def _inner(value: Any, key: Any, where: str) -> Any:
         raise InputError(f"{where} has {len(value)} entries, so there is no [{key}]")
     raise InputError(f"{where} has no {key!r}" + (f"; there are {', '.join(map(str, value))}" if isinstance(value, Mapping) else ""))
 
-# %% ../nbs/52_entries.ipynb #3e03eae8
+# %% ../nbs/52_entries.ipynb #be278ffd
 def one_line(text: str, width: int = 100) -> str:
     "Text on one line, cut at `width` characters; of a long text only the beginning is looked at"
     flat = " ".join(text[:4*width + 200].split())
@@ -257,7 +257,7 @@ def _result_text(item: Any) -> str:
     if isinstance(given, list): given = " ".join(as_text(p.get("text") or p.get("type")) if isinstance(p, Mapping) else as_text(p) for p in given)
     return clean(as_text(given))
 
-# %% ../nbs/52_entries.ipynb #35fcf97c
+# %% ../nbs/52_entries.ipynb #f5d5791a
 def shown_texts(entry: Entry) -> list[str]:
     "All texts of an entry in the order in which they are shown"
     texts = [entry.name] if entry.name else []
@@ -289,7 +289,7 @@ def hits(found: Sequence[Entry], query: str, as_json: Callable[[Entry], bool] = 
         counts.append(n if entry._low.isascii() or not n else sum(len(wanted.findall(t)) for t in shown_texts(entry)))
     return counts
 
-# %% ../nbs/52_entries.ipynb #8b9c7344
+# %% ../nbs/52_entries.ipynb #e46b71b9
 KINDS = ("message", "thinking", "call", "output", "custom", "span")
 
 def chosen(found: Iterable[Entry], who: str | None = None, kind: str | None = None, tool: str | None = None, errors: bool = False) -> list[Entry]:

@@ -35,7 +35,7 @@ from pygments.util import ClassNotFound
 # %% ../nbs/54_markup.ipynb #0e7c0341
 from .entries import Entry, Piece, as_text, clean, entries, headline, json_pieces, one_line, pattern, plain_of, pretty, split_address
 
-# %% ../nbs/54_markup.ipynb #9cb6178e
+# %% ../nbs/54_markup.ipynb #35acdc2a
 def tag(name: str, *inside: Any, **attributes: Any) -> Markup:
     "An HTML element; text is escaped, Markup is not. An attribute that is None or False is left out"
     given = [f' {"class" if k == "cls" else k.rstrip("_").replace("_", "-")}="{"" if v is True else escape(v)}"'
@@ -44,7 +44,7 @@ def tag(name: str, *inside: Any, **attributes: Any) -> Markup:
 
 def join(parts: Iterable[Any]) -> Markup: return Markup("".join(map(escape, parts)))
 
-# %% ../nbs/54_markup.ipynb #969e19b9
+# %% ../nbs/54_markup.ipynb #f41f272a
 @cache
 def asset(name: str) -> str:
     "A file that ships with the package, without its comments"
@@ -59,7 +59,7 @@ def section(*inside: Any, label: str, styled: bool = True, cls: str = "", **attr
     act = asset("act.js")
     return tag("section", *([style()] if styled else []), *inside, cls=f"tk {cls}".strip(), aria_label=label, onclick=act, onkeydown=act, **attributes)
 
-# %% ../nbs/54_markup.ipynb #61fb7a56
+# %% ../nbs/54_markup.ipynb #eb936395
 @dataclass
 class Drawing:
     "How entries are drawn; addresses are keys everywhere"
@@ -79,7 +79,7 @@ class Drawing:
     long: int = 3_000                # characters of a piece that are shown at once
     rest: int = 20_000               # characters that are folded below, if nobody can be asked for more
 
-# %% ../nbs/54_markup.ipynb #1c199eca
+# %% ../nbs/54_markup.ipynb #69830897
 def mark_ranges(text: str, ranges: Sequence[tuple[int, int, str, str]], shift: int = 0) -> Markup:
     "`text` escaped, with marks: ranges are (from, to, class, title), and `shift` is where the text begins"
     out: list[Any] = []
@@ -109,7 +109,7 @@ class Marker:
     def __call__(self, text: str, at: str = "") -> Markup:
         return mark_ranges(text, self.ranges(text, at))
 
-# %% ../nbs/54_markup.ipynb #8e61d1f0
+# %% ../nbs/54_markup.ipynb #d5407a79
 LINK = re.compile(r"(?:https?://|mailto:)[^\s\x00-\x20]+", re.I)
 LANGUAGES = frozenset("python py json diff bash sh shell console sql javascript js typescript ts yaml toml html xml css java go rust c cpp".split())
 
@@ -138,7 +138,7 @@ def markdown(text: str) -> Markup:
     "Text as Markdown: no raw HTML, no images, links to the web only"
     return Markup(_markdown().render(text))
 
-# %% ../nbs/54_markup.ipynb #13ac7f2c
+# %% ../nbs/54_markup.ipynb #81adf8f8
 BRANCHES = 300   # values in a tree; more are shown as text
 
 def tree(value: Any, name: str = "", depth: int = 0) -> Markup:
@@ -166,7 +166,7 @@ def as_tree(text: str) -> Markup | None:
     except (msgspec.DecodeError, UnicodeError, RecursionError): return None
     return tag("div", tree(value), cls="tk-tree") if branches(value) <= BRANCHES else None
 
-# %% ../nbs/54_markup.ipynb #9421cd9a
+# %% ../nbs/54_markup.ipynb #7b03da67
 def address(at: str, text: str = "") -> Markup:
     "A button that copies an address"
     return tag("button", text or at, cls="tk-n" if text else "tk-at", type="button", data_copy=at, title=f"Copy the address {at}")
@@ -191,7 +191,7 @@ def windowed(piece: Piece, drawing: Drawing, marker: Marker, wrap: str, cls: str
     left = f", {len(text) - stop:,} characters are not on this page" if stop < len(text) else ""
     return join([drawn(at, end), tag("details", tag("summary", f"{stop - end:,} more characters{left}"), drawn(end, stop), cls="tk-more")])
 
-# %% ../nbs/54_markup.ipynb #dd0400c5
+# %% ../nbs/54_markup.ipynb #1a0fcbbb
 PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,([A-Za-z0-9+/]+={0,2})")
 PICTURE_BYTES = 120_000
 _BEGINS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8", "gif": b"GIF8", "webp": b"RIFF"}
@@ -209,7 +209,7 @@ def picture(url: str, drawing: Drawing, at: str) -> Markup:
         return tag("p", tag("span", "image", cls="tk-tag"), f" {m[1]}, {len(url)*3//4:,} bytes ", shown)
     return Markup(f'<img src="{escape(url)}" alt="image {escape(at)}">')
 
-# %% ../nbs/54_markup.ipynb #59580fda
+# %% ../nbs/54_markup.ipynb #d8cc46a0
 _PLAIN = re.compile(r"[*_`#\[\]|>~\\&]|^\s*[-+\d]|\n|https?:", re.M)   # what Markdown may make something of
 
 def piece_html(piece: Piece, drawing: Drawing, marker: Marker, long: int) -> Markup:
@@ -243,7 +243,7 @@ def note_html(at: str, drawing: Drawing) -> Markup:
     note = drawing.notes.get(at)
     return tag("div", tag("b", "note "), clean(note), cls="tk-note", role="note") if note else Markup()
 
-# %% ../nbs/54_markup.ipynb #8042d99f
+# %% ../nbs/54_markup.ipynb #d3d55cb6
 def entry_html(entry: Entry, n: int, drawing: Drawing, long: int) -> Markup:
     "One entry; `n` is its number in the whole list"
     marker = Marker(drawing, entry)
@@ -282,7 +282,7 @@ def _body(entry: Entry, drawing: Drawing, marker: Marker, long: int) -> Markup:
 def _json_body(entry: Entry, drawing: Drawing, marker: Marker, long: int) -> Markup:
     return join(x for p in json_pieces(entry) for x in (address(p.at), windowed(p, drawing, marker, "pre", None, long)))
 
-# %% ../nbs/54_markup.ipynb #2a109d51
+# %% ../nbs/54_markup.ipynb #697ae81b
 SHORT = 300   # characters of a piece when the budget is used up
 
 def list_html(found: Sequence[Entry], drawing: Drawing, first: int = 0) -> Markup:
@@ -308,7 +308,7 @@ def _close(stack: list[tuple[str, list[Any]]], drawing: Drawing) -> None:
     open_ = drawing.opened.get(at, bool(drawing.unfold) or bool(drawing.query) and "<mark" in join(inside))
     stack[-1][1].append(tag("details", *inside, cls="tk-span tk-e2", data_at=at, open=open_))
 
-# %% ../nbs/54_markup.ipynb #aa9cbda1
+# %% ../nbs/54_markup.ipynb #4b38ee66
 MARKS = 240
 
 def strip_html(found: Sequence[Entry], drawing: Drawing, dim: Iterable[str] = (), here: Collection[int] | None = None) -> Markup:
@@ -327,7 +327,7 @@ def strip_html(found: Sequence[Entry], drawing: Drawing, dim: Iterable[str] = ()
     keys = [tag("span", tag("i", cls=f"tk-{k}"), word) for k, word in (("user", "user"), ("assistant", "assistant"), ("call", "call (low)"), ("failed", "failed call"))]
     return join([tag("nav", *marks, cls="tk-strip" + (" tk-many" if len(marks) > 100 else ""), aria_label="The whole conversation"), tag("p", *keys, cls="tk-key")])
 
-# %% ../nbs/54_markup.ipynb #d1fc59f8
+# %% ../nbs/54_markup.ipynb #84dcff1c
 def seconds(value: float) -> str: return f"{value:.1f} s" if value < 100 else f"{value/60:.0f} min"
 
 def known_of(trace: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -370,7 +370,7 @@ def head_html(trace: Mapping[str, Any], columns: Mapping[str, Any] | None = None
     tags = [tag("span", t, cls="tk-tag") for t in facts(trace, columns)]
     return join([tag("h2", title or title_of(trace, columns), *tags, cls="tk-title"), facts_html(trace, columns)])
 
-# %% ../nbs/54_markup.ipynb #8e4f34b2
+# %% ../nbs/54_markup.ipynb #66827b2d
 def key_of(*parts: Any) -> str:
     "What the ids of a drawing begin with: the same for the same content, hardly ever the same for another"
     return "tk" + hashlib.sha256(msgspec.json.encode(list(map(as_text, parts)))).hexdigest()[:8]

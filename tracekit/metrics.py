@@ -24,7 +24,7 @@ from typing import Any
 # %% ../nbs/42_metrics.ipynb #41e7b16d
 from .source import TracekitError
 
-# %% ../nbs/42_metrics.ipynb #7d617312
+# %% ../nbs/42_metrics.ipynb #2d87c1e7
 @dataclass
 class SampleScore:
     "The scores of one sample, and what the scorer told beside them; a `python` metric gets a list of these"
@@ -34,7 +34,7 @@ class SampleScore:
 class MetricError(TracekitError):
     "A figure cannot be made of these scores; the message names the metric, the score, and a sample that does not fit"
 
-# %% ../nbs/42_metrics.ipynb #fbd78e6c
+# %% ../nbs/42_metrics.ipynb #a32e7278
 def mean(values: Collection[float]) -> float:
     "The arithmetic mean of a sum that is rounded once, so that the order does not matter"
     return math.fsum(values)/len(values)
@@ -43,7 +43,7 @@ def ratio(part: float, whole: float) -> float | None:
     "A share; None if there is nothing to be a share of"
     return part/whole if whole else None
 
-# %% ../nbs/42_metrics.ipynb #994217bc
+# %% ../nbs/42_metrics.ipynb #3f21959a
 HUGE = 1e100   # a float can still hold the squares of many such numbers
 
 def is_number(value: Any) -> bool: return isinstance(value, int | float) and -HUGE < value < HUGE
@@ -55,7 +55,7 @@ def near(name: str, names: Collection[str]) -> str:
     close = "".join(f"; did you mean {other!r}?" for other in get_close_matches(name, names, 1))
     return f"there are {', '.join(sorted(names)[:20]) or 'none'}{close}"
 
-# %% ../nbs/42_metrics.ipynb #09a58af2
+# %% ../nbs/42_metrics.ipynb #0315485f
 ADVICE = ". Let the scorer give every sample one, or leave samples out with an action rule (exclude_from_metrics)"
 
 @dataclass
@@ -80,7 +80,7 @@ class Scores:
         raise MetricError(f"{self.who}: {name!r} is not {wanted} in {len(wrong)} of {len(self.rows)} {self.each}s; "
                           f"{self.each} {called} {found}{ADVICE if self.each == 'sample' else ''}")
 
-# %% ../nbs/42_metrics.ipynb #57a03d5b
+# %% ../nbs/42_metrics.ipynb #a5215bd5
 STATISTICS: dict[str, Callable[[list[float]], float]] = {"mean": mean, "max": max, "min": min, "std_dev": stdev}
 Figures = dict[str, float | None]
 
@@ -94,7 +94,7 @@ def statistic(spec: Mapping[str, Any], scores: Scores) -> Figures:
     enough = len(values) > (spec["type"] == "std_dev")   # one value has no spread
     return {name_of(spec): STATISTICS[spec["type"]](values) if enough else None}
 
-# %% ../nbs/42_metrics.ipynb #860f1e43
+# %% ../nbs/42_metrics.ipynb #72b5dd34
 def frequency(spec: Mapping[str, Any], scores: Scores) -> Figures:
     "The share of each label, as {field}_{label}"
     labels = Counter(scores.labels(spec["field"]))
@@ -111,7 +111,7 @@ def weighted_average(spec: Mapping[str, Any], scores: Scores) -> Figures:
                           f"{unknown[0]!r}; {near(unknown[0], values)}")
     return {name_of(spec): mean([values[label] for label in labels]) if labels else None}
 
-# %% ../nbs/42_metrics.ipynb #ec359d99
+# %% ../nbs/42_metrics.ipynb #2d76a7df
 TP, FP, FN = "num_true_positives_field", "num_false_positives_field", "num_false_negatives_field"
 WRONG = {"recall": (FN,), "precision": (FP,), "f1_score": (FP, FN)}   # what stands below the line beside the hits
 
@@ -120,7 +120,7 @@ def overlap(spec: Mapping[str, Any], scores: Scores) -> Figures:
     hits = math.fsum(scores.numbers(spec[TP]))*len(WRONG[spec["type"]])   # F1 counts them twice
     return {name_of(spec): ratio(hits, hits + sum(math.fsum(scores.numbers(spec[name])) for name in WRONG[spec["type"]]))}
 
-# %% ../nbs/42_metrics.ipynb #14654731
+# %% ../nbs/42_metrics.ipynb #00261b9d
 SHARES = ("precision", "recall", "f1_score")
 
 def answers(spec: Mapping[str, Any], scores: Scores) -> list[tuple[str, str]]:
@@ -144,7 +144,7 @@ def classification(spec: Mapping[str, Any], scores: Scores) -> Figures:
     macro = {f"{share}_macro": mean([c[share] or 0.0 for c in classes.values()]) if classes else None for share in SHARES}
     return accuracy | macro | {f"{c}_{share}": value for c, shares in classes.items() for share, value in shares.items()}
 
-# %% ../nbs/42_metrics.ipynb #2cd007d9
+# %% ../nbs/42_metrics.ipynb #3bca94de
 METRICS: dict[str, tuple[Callable[[Mapping[str, Any], Scores], Figures], tuple[str, ...]]] = {   # how, and what it needs
     **dict.fromkeys(STATISTICS, (statistic, ("field",))),
     "frequency": (frequency, ("field",)), "weighted_average": (weighted_average, ("field",)),
@@ -159,7 +159,7 @@ class Values(dict[str, float | None]):
         super().__init__(figures)
         self.notes = list(notes)
 
-# %% ../nbs/42_metrics.ipynb #6e1ea3f8
+# %% ../nbs/42_metrics.ipynb #af7929f6
 def metric_values(spec: Mapping[str, Any], scores: Sequence[Mapping[str, Any]], ids: Sequence[Any] | None = None) -> Values:
     "The figures of one metric of a task; `ids` names the samples in errors. Raises MetricError if a score does not fit"
     kind = str(spec.get("type"))
@@ -181,7 +181,7 @@ def notes(spec: Mapping[str, Any], scores: Scores, figures: Figures) -> list[str
     return found + ([f"{out} of {n} samples are left out: an answer is neither "
                      f"{spec['positive_answer']!r} nor {spec['negative_answer']!r}"] if out else [])
 
-# %% ../nbs/42_metrics.ipynb #e0fdfe98
+# %% ../nbs/42_metrics.ipynb #5c504dcd
 PLAIN: dict[str, Callable[[list[float]], float]] = {"mean": mean, "min": min, "max": max}
 PASS: dict[str, Callable[[float, int], float]] = {"pass@k": lambda p, k: 1 - (1 - p)**k, "pass^k": lambda p, k: p**k}
 
@@ -196,7 +196,7 @@ def aggregated(spec: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> 
     passed = scores.column(score, lambda v: is_number(v) and v in (0, 1), "true or false")
     return str(asked.get("score_name") or f"{function[:-1]}{k}"), PASS[function](mean(passed), k)
 
-# %% ../nbs/42_metrics.ipynb #6477ef9d
+# %% ../nbs/42_metrics.ipynb #91474931
 def usual(name: str, trials: Sequence[Mapping[str, Any]]) -> Any:
     "What becomes of a score without an aggregator"
     scores = Scores(trials, f"trials of {name}", "trial")
@@ -214,7 +214,7 @@ def aggregate(trials: Sequence[Mapping[str, Any]], aggregators: Sequence[Mapping
     if twice: raise MetricError(f"two aggregated scores have the name {twice[0]!r}; give an aggregator another `score_name`")
     return dict(found)
 
-# %% ../nbs/42_metrics.ipynb #a9392e3a
+# %% ../nbs/42_metrics.ipynb #7556a482
 def pass_at_k(successes: int, trials: int, k: int) -> float:
     "The share of sets of k trials with at least one success: an unbiased estimate of pass@k"
     sets = _sets(successes, trials, k)
@@ -229,7 +229,7 @@ def _sets(successes: int, trials: int, k: int) -> int:
     if 0 <= successes <= trials and 1 <= k <= trials: return math.comb(trials, k)
     raise MetricError(f"{successes} successes in {trials} trials and k = {k}: k is from 1 to the number of trials")
 
-# %% ../nbs/42_metrics.ipynb #8319e0e3
+# %% ../nbs/42_metrics.ipynb #23b43d03
 def is_success(score: float) -> bool:
     "Whether a score is a success: 1, but for a millionth"
     return 1 - 1e-6 <= score <= 1 + 1e-6
@@ -243,7 +243,7 @@ def pass_hat(rows: Sequence[Mapping[str, Any]], group: str = "task_id", score: s
     fewest = min(map(len, tasks.values()), default=0)
     return {k: mean([pass_hat_k(sum(t), len(t), k) for t in tasks.values()]) for k in range(1, fewest + 1)}
 
-# %% ../nbs/42_metrics.ipynb #6b745ab6
+# %% ../nbs/42_metrics.ipynb #2841c7c3
 Z = NormalDist().inv_cdf(0.975)
 
 def t_quantile(df: int) -> float:
@@ -260,7 +260,7 @@ def wilson(rate: float, n: float, z: float = Z) -> tuple[float, float]:
     low, high = ((middle + side*half)/(1 + z*z/n) for side in (-1, 1))
     return max(0.0, min(rate, low)), min(1.0, max(rate, high))
 
-# %% ../nbs/42_metrics.ipynb #c32c0dac
+# %% ../nbs/42_metrics.ipynb #7c19db46
 def variance_of_mean(values: Sequence[float], groups: Sequence[Hashable]) -> float:
     "How much the mean varies if whole groups are drawn; with one value a group, s² / n"
     middle, sums = mean(values), defaultdict[Hashable, float](float)
@@ -290,7 +290,7 @@ def _sound(values: Sequence[float], groups: Sequence[Hashable] | None) -> tuple[
     if len(groups) != len(values): raise MetricError(f"interval: {len(values)} values and {len(groups)} groups")
     return [float(v) for v in values], groups
 
-# %% ../nbs/42_metrics.ipynb #e5001cfe
+# %% ../nbs/42_metrics.ipynb #9636bcaf
 def paired_difference(
     a: Sequence[float], b: Sequence[float], groups: Sequence[Hashable] | None = None
 ) -> tuple[float | None, float | None, float | None, int]:

@@ -40,7 +40,7 @@ from tracekit.spec import (
 )
 from .trace import ClosedModel
 
-# %% ../nbs/47_models.ipynb #44bb20f7
+# %% ../nbs/47_models.ipynb #a8aa7b23
 class KeyRef(ClosedModel):
     "Something named by its key"
     key: ReferencedKey
@@ -60,7 +60,7 @@ class Tls(ClosedModel):
     "How a connection is secured"
     validation_context: Trust | None = None
 
-# %% ../nbs/47_models.ipynb #76b88a26
+# %% ../nbs/47_models.ipynb #252765e8
 class CustomConnection(ClosedModel):
     "A model behind an address"
     connection_type: Literal["custom_connection"]
@@ -71,7 +71,7 @@ class CustomConnection(ClosedModel):
     tls_context: Tls | None = None
     custom_headers: dict[str, Setting] | None = None
 
-# %% ../nbs/47_models.ipynb #3fcd27f8
+# %% ../nbs/47_models.ipynb #382d8277
 class CustomInference(ClosedModel):
     "A model that a piece of Python talks to"
     connection_type: Literal["custom_inference"]
@@ -90,7 +90,7 @@ class PlaceholderConnection(ClosedModel):
     "A model that is never called"
     connection_type: Literal["placeholder"]
 
-# %% ../nbs/47_models.ipynb #2d188ae1
+# %% ../nbs/47_models.ipynb #8acb1073
 class LangsmithConnection(ClosedModel):
     "An agent on LangSmith"
     connection_type: Literal["langsmith"]
@@ -107,7 +107,7 @@ class FoundryConnection(ClosedModel):
     client_id: str | Secret
     client_secret: str | Secret
 
-# %% ../nbs/47_models.ipynb #3904486d
+# %% ../nbs/47_models.ipynb #adeb8149
 class BedrockConnection(ClosedModel):
     "An agent on AWS Bedrock"
     connection_type: Literal["aws_bedrock"]
@@ -131,7 +131,7 @@ class DifyConnection(ClosedModel):
     url: str
     api_key: str | Secret
 
-# %% ../nbs/47_models.ipynb #6a083730
+# %% ../nbs/47_models.ipynb #94464fb2
 Connection = Annotated[
     CustomConnection | CustomInference | ProviderConnection | PlaceholderConnection | LangsmithConnection | FoundryConnection
     | BedrockConnection | ManagedAgentConnection | DifyConnection, Field(discriminator="connection_type"),
@@ -171,7 +171,7 @@ class Adapter(ClosedModel):
     process_input: Snippet
     process_output: Snippet
 
-# %% ../nbs/47_models.ipynb #1d3c98df
+# %% ../nbs/47_models.ipynb #1a8b598d
 class EmptyRows(ClosedModel):
     "Rows without anything in them"
     type: Literal["empty"]
@@ -202,7 +202,7 @@ class ResultRows(ClosedModel):
 
 Rows = Annotated[EmptyRows | DatasetRows | CombinedRows | InlineRows | ResultRows, Field(discriminator="type")]
 
-# %% ../nbs/47_models.ipynb #3a765276
+# %% ../nbs/47_models.ipynb #11936f9d
 class EmptySynthesizer(ClosedModel):
     "Adds nothing"
     type: Literal["empty"]
@@ -226,7 +226,7 @@ class ModelSynthesizer(ClosedModel):
             raise ValueError("has file_ids_field and no system_prompt -> add system_prompt")
         return self
 
-# %% ../nbs/47_models.ipynb #4bcf1a28
+# %% ../nbs/47_models.ipynb #43fe80e2
 class ClaimColumns(ClosedModel):
     "Where question and answer are"
     question: str = "question"
@@ -252,7 +252,7 @@ class ClaimLabelSynthesizer(ClosedModel):
     instructions: str | None = None
     columns: LabelColumns | None = None
 
-# %% ../nbs/47_models.ipynb #1bc03780
+# %% ../nbs/47_models.ipynb #af000ba6
 class QuestionSynthesizer(ClosedModel):
     "Asks a model for questions about a text"
     type: Literal["question_answering"]
@@ -265,7 +265,7 @@ class QuestionSynthesizer(ClosedModel):
     user_prompt: str | None = None
     additional_instructions: str | None = "none"
 
-# %% ../nbs/47_models.ipynb #e0944847
+# %% ../nbs/47_models.ipynb #fb4916f5
 class TemplateSynthesizer(ClosedModel):
     "Fills templates"
     type: Literal["template"]
@@ -282,7 +282,7 @@ class DropColumns(ClosedModel):
     type: Literal["drop_columns"]
     columns: list[str]
 
-# %% ../nbs/47_models.ipynb #9533b3ad
+# %% ../nbs/47_models.ipynb #6883928a
 Synthesizer = Annotated[
     EmptySynthesizer
     | ModelSynthesizer
@@ -295,7 +295,7 @@ Synthesizer = Annotated[
     Field(discriminator="type"),
 ]
 
-# %% ../nbs/47_models.ipynb #9971da46
+# %% ../nbs/47_models.ipynb #363bee80
 class GeneratorDefinition(ClosedModel):
     "Rows to begin with, and what is done with each"
     type: Literal["declarative_dataset_generator"] = "declarative_dataset_generator"
@@ -312,7 +312,7 @@ class DatasetGenerator(ClosedModel):
     definition: GeneratorDefinition
     secrets: dict[str, str] | None = None
 
-# %% ../nbs/47_models.ipynb #2df578a3
+# %% ../nbs/47_models.ipynb #e60739ce
 class ExistsRule(ClosedModel):
     "A metric was measured"
     type: Literal["exists"]
@@ -348,7 +348,7 @@ class Policy(ClosedModel):
     description: str | None = None
     rules: list[PolicyRule]
 
-# %% ../nbs/47_models.ipynb #7e30e3e5
+# %% ../nbs/47_models.ipynb #f047655e
 ENTITIES: dict[str, Any] = {
     "run": Run,
     "dataset": DatasetSpec,

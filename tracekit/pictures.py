@@ -14,7 +14,7 @@ __all__ = ['Source', 'TRACES', 'EXPECTED', 'INK', 'SOFT', 'LINE', 'USER', 'ASSIS
            'traced', 'tools_of', 'calls_per_tool', 'Quantity', 'read', 'edges', 'heights', 'middle_and_tail', 'lengths',
            'costs', 'as_result', 'both_means', 'side_by_side']
 
-# %% ../nbs/61_pictures.ipynb #92ddbcb3
+# %% ../nbs/61_pictures.ipynb #b210f4c5
 import io
 import math
 import re
@@ -43,7 +43,7 @@ from .result import Result, Rows, TaskResult, compare, counted, load_result, mea
 from .score import items_of, recorded_calls
 from .source import InputError
 
-# %% ../nbs/61_pictures.ipynb #7e8d73ea
+# %% ../nbs/61_pictures.ipynb #49b13145
 Source = Result | Rows | Dataset | str | Path
 TRACES = "traces are in the Dataset that was scored, not in its Result"
 EXPECTED = "expected a Result, a Dataset, or the path of one (.jsonl, a .yaml spec, a folder of .parquet)"
@@ -64,7 +64,7 @@ def rows_of(source: Any) -> Rows:
     if isinstance(found, Rows): return Rows(map(dict, counted(found)))
     return Rows({name: value for name, value in row.items() if name != "trace"} for row in found.plain())
 
-# %% ../nbs/61_pictures.ipynb #3b50d171
+# %% ../nbs/61_pictures.ipynb #d9be7b9e
 @dataclass
 class Scored:
     "The rows that have a score, by task; `notes` says what was left out"
@@ -94,7 +94,7 @@ def task_of(row: Mapping[str, Any]) -> str:
     value = next((row[c] for c in ("task_id", "sample_id", "id", "simulation_id") if row.get(c) is not None), "no task_id")
     return value if isinstance(value, str) else one_line(value)
 
-# %% ../nbs/61_pictures.ipynb #9cbfaa94
+# %% ../nbs/61_pictures.ipynb #c0d28bfa
 INK, SOFT, LINE = "#1c1e21", "#6b7280", "#e4e6ea"
 USER, ASSISTANT, CALL, BAD, GOOD = "#0b7a75", "#4b5bd6", "#8a6d1d", "#c0362c", "#23803c"   # who acted, and how it ended
 SERIES = ((ASSISTANT, "o"), (CALL, "s"), (USER, "D"), (SOFT, "^"))   # a colour never stands alone
@@ -112,7 +112,7 @@ def styled() -> Iterator[None]:
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
 
-# %% ../nbs/61_pictures.ipynb #bb11149a
+# %% ../nbs/61_pictures.ipynb #e9815dc1
 @cache
 def _kind() -> type[Figure]:
     "The class of pictures, made when matplotlib is there"
@@ -133,7 +133,7 @@ def _kind() -> type[Figure]:
             return text.replace("*{stroke-linejoin", "text{font-variant-numeric: tabular-nums !important}*{stroke-linejoin", 1)
     return Picture
 
-# %% ../nbs/61_pictures.ipynb #ed43a187
+# %% ../nbs/61_pictures.ipynb #e8240b75
 def width(text: str, size: float = 11) -> float:
     "About how wide a text is, in points; rather too much than too little"
     return size*sum(1.05 if east_asian_width(c) in "WF" or c in "MW@%mw" else 0.4 if c in "ijltfI|.,:;'!()[] "
@@ -153,7 +153,7 @@ def say(where: Figure | Axes, x: float, y: float, text: Any, room: float = 560, 
     if options.get("weight") == "bold": room *= 0.88
     where.text(x, y, cut(text, room, size), **{"fontsize": size, "va": "center", "parse_math": False} | options)
 
-# %% ../nbs/61_pictures.ipynb #c490372e
+# %% ../nbs/61_pictures.ipynb #f06dacb6
 WIDE, EDGE, HEAD, ROW, FEET = 600, 14, 58, 23, 15   # points: the picture, its margin, title and subtitle, a row, a note at the foot
 MOST = 30                                           # rows in a picture
 
@@ -179,7 +179,7 @@ def place(picture: Figure, left: float, top: float, wide: float, high: float, un
     made.set_xlabel(cut(unit, wide + 60, 9.5), fontsize=9.5, color=SOFT, labelpad=3, parse_math=False)
     return made
 
-# %% ../nbs/61_pictures.ipynb #dfff3b7e
+# %% ../nbs/61_pictures.ipynb #0b0f390e
 def rows_at(picture: Figure, left: float, top: float, wide: float, rows: int, unit: str, across: tuple[float, float], head: str = "", pitch: float = ROW) -> Axes:
     "Axes with a line for each row, the first one on top, and a head above them"
     made = place(picture, left, top, wide, rows*pitch, unit, across)
@@ -215,7 +215,7 @@ def name_rows(axes: Axes, labels: Iterable[str], bold: bool = False) -> None:
     for row, label in enumerate(labels):
         beside(axes, row - own_line*above, EDGE - left, label, 560 if own_line else left - EDGE - 8, weight="bold" if bold and not row else "normal")
 
-# %% ../nbs/61_pictures.ipynb #30ac5ea1
+# %% ../nbs/61_pictures.ipynb #8abfa33f
 def amount(value: float) -> str:
     "A number in three digits, or whole; large ones in millions"
     if 1e7 <= abs(value) < 1e13: return f"{value/1e6:,.0f} million"
@@ -244,7 +244,7 @@ def key(picture: Figure, entries: Sequence[tuple[str, Mapping[str, Any]]], left:
         say(picture, (left + 12)/WIDE, y, word, 200, 10, color=SOFT)
         left += 12 + 0.92*width(cut(word, 200, 10), 10) + 14
 
-# %% ../nbs/61_pictures.ipynb #573d858f
+# %% ../nbs/61_pictures.ipynb #07198279
 def _look(fill: str, edge: str, marker: str = "o") -> dict[str, Any]:
     return {"marker": marker, "markerfacecolor": fill, "markeredgecolor": edge, "markeredgewidth": 1.5}
 
@@ -271,7 +271,7 @@ def _mean(axes: Axes, at: float, found: Mean, color: str = BAND, tall: float = 8
         axes.barh(at, found.high - found.low, rise(axes, tall), found.low, color=color, linewidth=0, zorder=2, gid="interval")
     axes.vlines(found.value or 0, at - rise(axes, tall), at + rise(axes, tall), color=INK, linewidth=2, zorder=2.5, clip_on=False, gid="mean")
 
-# %% ../nbs/61_pictures.ipynb #ac9feb8a
+# %% ../nbs/61_pictures.ipynb #e579ff27
 def score_per_task(source: Source, score: str | None = None) -> Figure:
     "The score of each task and, where there is one, its coverage; the worst tasks on top. `score` is reward or score if it is not named"
     found = scored(source, score)
@@ -314,7 +314,7 @@ def _coverage(picture: Figure, left: float, pitch: float, name: str, rows: Seque
         axes.vlines(mean(values), row - rise(axes, 5), row + rise(axes, 5), color=CALL, linewidth=2, zorder=2.5, clip_on=False)
         beside(axes, row, 10, share(mean(values)), weight="normal" if row else "bold")
 
-# %% ../nbs/61_pictures.ipynb #31aa305e
+# %% ../nbs/61_pictures.ipynb #8d1ae1f2
 def by_name(source: Any) -> dict[str, Any]:
     "Sources by their names; one alone has none"
     if not isinstance(source, Mapping): return {"": source}
@@ -338,7 +338,7 @@ def apart(heights: Sequence[float], gap: float) -> list[float]:
     over = max(0.0, last - max(1.0, *heights)) if placed else 0.0
     return [place - over for place in placed.values()]
 
-# %% ../nbs/61_pictures.ipynb #77721f42
+# %% ../nbs/61_pictures.ipynb #bffa827e
 def pass_hat_k(source: Source | Mapping[str, Source], score: str | None = None) -> Figure:
     "pass^k against k with its 95 % interval; several results by name lie over each other. `score` is reward or score if it is not named"
     founds = {name: scored(one, score) for name, one in by_name(source).items()}
@@ -382,7 +382,7 @@ def _fewest(found: Scored, most: int) -> list[str]:
     if len(few) == len(found.tasks): return ["Every task has one trial; that shows how often it succeeds, and not whether it does so again."] if most == 1 else []
     return [f"k ends at {most}: {len(few)} of {many(len(found.tasks), 'task')} {'has' if len(few) == 1 else 'have'} no more trials"]
 
-# %% ../nbs/61_pictures.ipynb #c7c2caa7
+# %% ../nbs/61_pictures.ipynb #acab7002
 @dataclass
 class Tool:
     "The calls of a tool: how many by whom, which failed, and the number of the trace of each"
@@ -414,7 +414,7 @@ def tools_of(source: Any) -> tuple[dict[str, Tool], int]:
     if not tools: raise InputError(f"none of {many(n, 'trace')} holds a call")
     return dict(sorted(tools.items(), key=lambda one: (-len(one[1].failed), one[0]))), n
 
-# %% ../nbs/61_pictures.ipynb #efa14469
+# %% ../nbs/61_pictures.ipynb #487c8e1e
 def calls_per_tool(source: Source) -> Figure:
     "How often each tool is called, by whom, and how many of its calls fail; of a dataset, since it needs the traces"
     tools, traces = tools_of(source)
@@ -455,7 +455,7 @@ def _errors(axes: Axes, tools: Sequence[Tool]) -> None:
         if failed: axes.plot([rate], [row], linestyle="none", markersize=6, clip_on=False, zorder=3, gid="rate", **TRIALS["failed"])
         beside(axes, row, 10, f"{failed:,} of {len(tool.failed):,}" if failed else "none", color=INK if failed else SOFT)
 
-# %% ../nbs/61_pictures.ipynb #0ec45636
+# %% ../nbs/61_pictures.ipynb #4915335d
 @dataclass(frozen=True)
 class Quantity:
     "What is counted or measured of a trace: its name, its unit, the columns or parts of the trace it is read from, how a value is written"
@@ -484,7 +484,7 @@ def _count(items: Sequence[Any], name: str) -> int:
     if name == "turns": return sum(i.type == "message" and getattr(i.role, "value", i.role) == "user" for i in items)
     return len(items) if name == "items" else sum(i.type == "function_call" for i in items)
 
-# %% ../nbs/61_pictures.ipynb #2e91b871
+# %% ../nbs/61_pictures.ipynb #3237098a
 BINS = 24
 
 def edges(values: Sequence[float], log: bool) -> list[float]:
@@ -508,7 +508,7 @@ def middle_and_tail(values: Sequence[float]) -> tuple[float, float]:
     "The median and the ninetieth percentile"
     return median(values), quantiles(values, n=10, method="inclusive")[8] if len(values) > 1 else values[0]
 
-# %% ../nbs/61_pictures.ipynb #2eedff0b
+# %% ../nbs/61_pictures.ipynb #8d0c4a1f
 def lengths(source: Source | Mapping[str, Source]) -> Figure:
     "How long traces are: items, turns, calls and tokens, with median and p90; several datasets by name lie below each other"
     return _distributions("Lengths", source, LENGTHS)
@@ -547,7 +547,7 @@ def _measured(source: Any, quantities: Sequence[Quantity]) -> tuple[dict[Quantit
             if (value := read(row, q)) is not None: values[q].append(value)
     return values, n
 
-# %% ../nbs/61_pictures.ipynb #0026b7f6
+# %% ../nbs/61_pictures.ipynb #16fe899b
 def _panel(picture: Figure, top: float, quantity: Quantity, series: Mapping[str, Sequence[float]]) -> None:
     "One quantity: a head, and for each source its bars, its median and its p90"
     every = [v for values in series.values() for v in values]
@@ -583,7 +583,7 @@ def _bars(axes: Axes, values: Sequence[float], borders: Sequence[float], series:
         axes.plot([x], [top*1.2], marker="v", markersize=6, markerfacecolor=fill, markeredgecolor=INK, linestyle="none", clip_on=False)
         beside(axes, y, 12, f"{name} {form.format(amount(x))}", 120, transform=axes.transAxes)
 
-# %% ../nbs/61_pictures.ipynb #c3799e82
+# %% ../nbs/61_pictures.ipynb #2085f5ba
 def as_result(source: Any, score: str | None = None) -> Result:
     "A result of any source, for a comparison; of a dataset with `score`, or with the rewards that were recorded"
     found = taken(source)
@@ -615,7 +615,7 @@ def both_means(one: Result, two: Result, score: str | None = None) -> tuple[list
     if any(only): notes.append(f"{many(only[0], 'sample')} only in the first, {only[1]} only in the second: part of the means, not of the difference")
     return shown, main, notes
 
-# %% ../nbs/61_pictures.ipynb #a0b710a2
+# %% ../nbs/61_pictures.ipynb #d6d3672e
 def side_by_side(a: Source, b: Source, names: tuple[str, str] = ("a", "b"), score: str | None = None) -> Figure:
     "Two models on the same tasks: their means, the paired difference, and who is better on which task. `score` is all that both have if it is not named"
     one, two = as_result(a, score), as_result(b, score)
@@ -652,7 +652,7 @@ def _better(tasks: Sequence[tuple[str, float, float]], names: Sequence[str]) -> 
     higher = sum(x > y for _, x, y in tasks), sum(y > x for _, x, y in tasks)
     return ", ".join(f"{cut(name, 150)} is higher on {many(n, 'task')}" for name, n in zip(names, higher))
 
-# %% ../nbs/61_pictures.ipynb #5403adbf
+# %% ../nbs/61_pictures.ipynb #d7a43b12
 def _compared(picture: Figure, triples: Sequence[tuple[Mean, Mean, Mean]], names: Sequence[str]) -> None:
     "The means of both with their intervals, and the paired differences"
     heads, n = [d.name for _, _, d in triples], len(triples)

@@ -56,7 +56,7 @@ from tracekit.source import (
     typed,
 )
 
-# %% ../nbs/40_pipeline.ipynb #73becb6f
+# %% ../nbs/40_pipeline.ipynb #7be4abe2
 PART = 8 << 20   # bytes of input in one part
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Part:
     spans: tuple[Span, ...]
     size: int
 
-# %% ../nbs/40_pipeline.ipynb #3428d0c8
+# %% ../nbs/40_pipeline.ipynb #332157e4
 def _folded(paths: Sequence[str]) -> list[str]:
     "`paths` without the files that belong to a log beside them, such as simulations/x.json beside results.json"
     folders = {f.beside for f in load_formats().values() if f.beside}
@@ -103,7 +103,7 @@ def _next_start(data: memoryview, form: Layout, near: int) -> int:
     found = form.between.search(data, near) if form.shape == "array" and form.between else None
     return found[1] if found else len(data)
 
-# %% ../nbs/40_pipeline.ipynb #d24a61a5
+# %% ../nbs/40_pipeline.ipynb #619b7c2a
 def plan(inputs: Iterable[str | Path]) -> list[Part]:
     "All inputs (files, folders, globs, addresses) as parts of about `PART` bytes, in a fixed order"
     parts: list[Part] = []
@@ -121,7 +121,7 @@ def plan(inputs: Iterable[str | Path]) -> list[Part]:
     if spans: parts.append(Part(len(parts), tuple(spans), total))
     return parts
 
-# %% ../nbs/40_pipeline.ipynb #d6d25c79
+# %% ../nbs/40_pipeline.ipynb #8e8d79fb
 def _line(form: Format, record: Any, context: Context) -> bytes:
     "The line of one record; raises Rejected for whatever goes wrong"
     try: return line(check(build(form, record, context)))
@@ -137,7 +137,7 @@ def _careful(raw: memoryview, form: Format) -> tuple[Any, list[str]]:
         if not mended: raise first from None
         return typed(value, form.record), mended
 
-# %% ../nbs/40_pipeline.ipynb #ea3c41fd
+# %% ../nbs/40_pipeline.ipynb #07be0938
 SPOOLED = ".parts/stdin"   # where standard input is copied to
 KEEP_TEXT = 1 << 20   # a rejected record's own text is kept up to this many bytes
 
@@ -173,7 +173,7 @@ def told(reject: dict[str, Any]) -> str:
     at = "" if reject["path"] == "$" else f" at {reject['path']}"
     return f"{reject['file']}{place}: {reject['cause']}{at} ({reject['stage']})"
 
-# %% ../nbs/40_pipeline.ipynb #6b9b2ff7
+# %% ../nbs/40_pipeline.ipynb #73ca80ad
 @dataclass(frozen=True)
 class Job:
     "What all parts of one conversion share"
@@ -200,7 +200,7 @@ class Tally:
 def _count(counts: dict[str, int], names: Iterable[str]) -> None:
     for name in names: counts[name] = counts.get(name, 0) + 1
 
-# %% ../nbs/40_pipeline.ipynb #b0d0164c
+# %% ../nbs/40_pipeline.ipynb #f9e1a821
 def label(path: str) -> str:
     "The name of a log without the folders of the machine it is on"
     if path == "-" or path.endswith(SPOOLED): return "stdin"
@@ -257,7 +257,7 @@ def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
     return detect(keys, None, log.path)
 
-# %% ../nbs/40_pipeline.ipynb #3e977a49
+# %% ../nbs/40_pipeline.ipynb #c1fb532e
 SAMPLE, EVERY = 100, 1000   # the audit looks at the first records of a file, and at every thousandth of each part
 DOUBLES = 10                # repeated keys are looked for in the first records only
 
@@ -282,7 +282,7 @@ def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str,
         yield reject(e, span.path, b"")
     tally.spans.append((plain_path(span.path), span.start, end, count))
 
-# %% ../nbs/40_pipeline.ipynb #9368b2be
+# %% ../nbs/40_pipeline.ipynb #a9d5c190
 class _Records:
     "Finds the records of one log"
     def __init__(self, log: Log, form: Layout, job: Job, tally: Tally):
@@ -325,7 +325,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #94941342
+# %% ../nbs/40_pipeline.ipynb #5ab902db
 class _Maker(_Records):
     "Makes a line or a reject of a record"
     def _made(
@@ -359,7 +359,7 @@ class _Maker(_Records):
             missing = Rejected("open", "the file ends before its list does: records are missing")
             yield self._reject(missing, b"", self.log.path, len(self.data), None)
 
-# %% ../nbs/40_pipeline.ipynb #4c9065eb
+# %% ../nbs/40_pipeline.ipynb #31810bcc
 class _Reader(_Maker):
     "Goes through the records of one log, or of the files beside it"
     def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
@@ -409,7 +409,7 @@ class _Reader(_Maker):
             except InputError as e: yield self._reject(Rejected("open", str(e)), b"", str(files[name]), 0, n)
         self.end = len(self.data)
 
-# %% ../nbs/40_pipeline.ipynb #f5936926
+# %% ../nbs/40_pipeline.ipynb #2b1da891
 def convert_part(job: Job, part: Part) -> Tally:
     "Convert one part into files in `job.folder`, unless they are there already"
     base = Path(job.folder)/f"{part.number:06}"
@@ -430,7 +430,7 @@ def convert_part(job: Job, part: Part) -> Tally:
     with atomic_part(done) as f: f.write(msgspec.json.encode(tally))
     return tally
 
-# %% ../nbs/40_pipeline.ipynb #4e03d471
+# %% ../nbs/40_pipeline.ipynb #4b99eae0
 @contextmanager
 def atomic_part(path: Path) -> Iterator[IO[bytes]]:
     "Like `atomic`, without waiting for the disk"
@@ -440,7 +440,7 @@ def atomic_part(path: Path) -> Iterator[IO[bytes]]:
         os.replace(unfinished, path)
     finally: unfinished.unlink(missing_ok=True)
 
-# %% ../nbs/40_pipeline.ipynb #b9a36608
+# %% ../nbs/40_pipeline.ipynb #205d32b7
 def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterator[tuple[Part, Tally]]:
     "Each part with its tally, in order; a part that did not begin where the one before it ended is converted again"
     ends: dict[str, int] = {}
@@ -453,7 +453,7 @@ def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterato
         ends.update({path: end for path, _, end, _ in tally.spans})
         yield part, tally
 
-# %% ../nbs/40_pipeline.ipynb #6f5e97e2
+# %% ../nbs/40_pipeline.ipynb #fbb6f61f
 @dataclass
 class Report:
     "What came of a conversion"
@@ -491,7 +491,7 @@ class Report:
             lines.append(f"fields that no rule of the format names, seen in {self.sampled} of {self.read} records: {named}")
         return "\n".join([*lines, *map(str, self.files), f"read {self.read} rows {self.rows} rejected {self.rejected}"])
 
-# %% ../nbs/40_pipeline.ipynb #69f47038
+# %% ../nbs/40_pipeline.ipynb #7d68223d
 FEW = 10   # rejects shown in a report
 
 def _add(report: Report, tally: Tally) -> None:
@@ -501,7 +501,7 @@ def _add(report: Report, tally: Tally) -> None:
     for member in ("formats", "unnamed", "repeated"):
         setattr(report, member, dict(Counter(getattr(report, member)) + Counter(getattr(tally, member))))
 
-# %% ../nbs/40_pipeline.ipynb #e394fccd
+# %% ../nbs/40_pipeline.ipynb #effa3597
 def _copy(source: Path, target: IO[bytes]) -> None:
     "Append a file to another; inside the kernel where it can do that"
     with open(source, "rb") as f:
@@ -529,7 +529,7 @@ def _rejects(path: Path, tally: Tally, before: Counter[str]) -> Iterator[dict[st
                 yield found
     for name, _, _, count in tally.spans: before[name] += count
 
-# %% ../nbs/40_pipeline.ipynb #03e708bb
+# %% ../nbs/40_pipeline.ipynb #fb01fddd
 class Stopped(TracekitError):
     "A record was set aside although `strict` was asked for"
 
@@ -554,7 +554,7 @@ def join(
     report.files = [*_publish_rows(rows, report, out, name, to), *_publish_rejects(rejects, report, out/f"{name}.rejects.jsonl")]
     return report
 
-# %% ../nbs/40_pipeline.ipynb #7913d882
+# %% ../nbs/40_pipeline.ipynb #6425e92e
 def _publish(unfinished: Path, path: Path) -> Path:
     "Give a finished file its final name"
     with open(unfinished, "rb") as f: os.fsync(f.fileno())
@@ -586,7 +586,7 @@ def _publish_parquet(rows: Path, path: Path) -> Path:
     os.replace(unfinished, path)
     return path
 
-# %% ../nbs/40_pipeline.ipynb #2610ba06
+# %% ../nbs/40_pipeline.ipynb #82484dc5
 def default_name(inputs: Sequence[str | Path]) -> str:
     "The name of a dataset, from its first input"
     first = str(inputs[0])
@@ -628,7 +628,7 @@ def _workplace(folder: Path, parts: Sequence[Part], job: Job, resume: bool) -> N
         if old.name != "stdin": shutil.rmtree(old) if old.is_dir() else old.unlink()
     with atomic_part(mark) as f: f.write(now)
 
-# %% ../nbs/40_pipeline.ipynb #5a5fc46e
+# %% ../nbs/40_pipeline.ipynb #752f3674
 def _engine(workers: int, parts: int, given: Any) -> Callable[[Callable[[Part], Tally], Sequence[Part]], Iterable[Tally]]:
     "What runs the parts: the given map, the built-in one, or a pool of processes"
     if given is not None: return given
@@ -671,7 +671,7 @@ def _watched(parts: Sequence[Part], tallies: Iterable[Tally], bar: Any) -> Gener
         bar.close()
         if hasattr(tallies, "close"): tallies.close()   # ends the engine's workers, whatever happened
 
-# %% ../nbs/40_pipeline.ipynb #9cb5ca73
+# %% ../nbs/40_pipeline.ipynb #13696b1b
 def convert(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path = ".",
@@ -706,7 +706,7 @@ def convert(
     report.seconds = time.perf_counter() - began
     return report
 
-# %% ../nbs/40_pipeline.ipynb #f324f349
+# %% ../nbs/40_pipeline.ipynb #4be2535b
 @contextmanager
 def _told_errors(out: Path, folder: Path) -> Iterator[None]:
     "Turn what goes wrong while writing into a message that says what to do; a failed input leaves no folder behind"
@@ -743,7 +743,7 @@ def _refuse_overwrite(parts: Sequence[Part], targets: Sequence[Path]) -> None:
         if target.is_dir() and not (target.suffix == "" and all(p.match("part-*.parquet") for p in target.iterdir())):
             raise InputError(f"{target}: a folder of that name stands in the way; choose another name with --name")
 
-# %% ../nbs/40_pipeline.ipynb #0f7abdf9
+# %% ../nbs/40_pipeline.ipynb #92c27ce3
 def read(path: str | Path, format: str = "auto", rejects: list[dict[str, Any]] | None = None) -> Iterator[Row]:
     "The rows of a log, one by one. Records that are set aside go to the list `rejects` or, without one, give a warning"
     aside = 0

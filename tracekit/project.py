@@ -23,7 +23,7 @@ from .dataset import data_path
 from .source import InputError
 from .yamlfile import At, Doc, Finding, dotted, environment, kind_of_value, meant, printable, read_yaml
 
-# %% ../nbs/45_project.ipynb #5b94a242
+# %% ../nbs/45_project.ipynb #d545b69e
 PLACEHOLDER = re.compile(r"<<\s*(config|secrets)\.([^<>]*)>>")
 
 def placeholders(value: Any, at: At = ()) -> Iterator[tuple[At, str, str]]:
@@ -38,7 +38,7 @@ def is_placeholder(value: Any) -> bool:
     "Whether a value is one << config.NAME >> and nothing else"
     return isinstance(value, str) and bool((m := PLACEHOLDER.fullmatch(value.strip())) and m[1] == "config")
 
-# %% ../nbs/45_project.ipynb #fea61bbe
+# %% ../nbs/45_project.ipynb #100e4ce7
 def resolve(value: Any, config: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> Any:
     "`value` with its placeholders filled in; raises InputError, which names those that have no value"
     known: dict[str, Mapping[str, Any]] = {"config": config, "secrets": secrets or {}}
@@ -61,7 +61,7 @@ def as_text(value: Any) -> str:
     "A value inside a text: lists and mappings as JSON, everything else as Python prints it"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
-# %% ../nbs/45_project.ipynb #0a779cb7
+# %% ../nbs/45_project.ipynb #b417aada
 RUN_KEYS = (
     "config",
     "run_config",
@@ -103,7 +103,7 @@ def kind_of(data: Any, path: Path) -> str:
             return kind
     return _FOLDERS.get(path.absolute().parent.name, "app" if data.keys() & {"key", "display_name"} else "file")
 
-# %% ../nbs/45_project.ipynb #945b2160
+# %% ../nbs/45_project.ipynb #4f3e6c9a
 @dataclass
 class ProjectDataset:
     "A dataset of a project: its spec, and the file or folder of its rows (None if they are not on this machine)"
@@ -165,7 +165,7 @@ class ProjectFile:
             if _keyed(m) or "$provider" in m
         ]
 
-# %% ../nbs/45_project.ipynb #d5c84200
+# %% ../nbs/45_project.ipynb #7d1bfb6d
 def _keyed(entity: dict[str, Any]) -> bool: return isinstance(entity.get("key"), str)
 
 def provider_key(named: Any) -> str:
@@ -173,7 +173,7 @@ def provider_key(named: Any) -> str:
     provider, _, model = str(named).partition("/")
     return f"{provider}${re.sub(r'[^a-z0-9]+', '-', model.lower()).strip('-')}"
 
-# %% ../nbs/45_project.ipynb #12407f5c
+# %% ../nbs/45_project.ipynb #5287a17c
 def defaults(entity: Mapping[str, Any]) -> dict[str, Any]:
     "The values that the parameters of a task or an evaluation have if nobody gives one"
     given = {
@@ -189,7 +189,7 @@ def parameters(entity: Mapping[str, Any]) -> list[dict[str, Any]]:
     spec = entity.get("config_spec")
     return [p for p in (spec if isinstance(spec, list) else []) if isinstance(p, dict) and _keyed(p)]
 
-# %% ../nbs/45_project.ipynb #7db79835
+# %% ../nbs/45_project.ipynb #69d6d2a4
 class Project(ProjectFile):
     "A project and the values that its parameters have in a run"
     @property
@@ -228,7 +228,7 @@ class Project(ProjectFile):
         declared = {k: v for k, v in self._mapping("secrets").items() if isinstance(v, str)}
         return resolve(value, config, {**self.env, **declared})
 
-# %% ../nbs/45_project.ipynb #18474f62
+# %% ../nbs/45_project.ipynb #1ddd2be7
 def load_project(path: str | Path, env: str | Path | None = None) -> Project:
     "Read a run.yaml, or a task, evaluation, dataset or app alone; `env` is a file with NAME=value lines, ./.env by default"
     known = environment(env)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['KINDS_SHOWN', 'FIRST', 'LATER', 'WIDE', 'number', 'figure_html', 'figures_html', 'check_name', 'check_html',
+__all__ = ['KINDS_SHOWN', 'FIRST', 'LATER', 'KEPT', 'WIDE', 'number', 'figure_html', 'figures_html', 'check_name', 'check_html',
            'verdict_dot', 'checks_html', 'kinds_html', 'worth', 'cell', 'rows_html', 'sample_html', 'dataset_html',
            'table_of', 'result_table', 'failed_first', 'verdicts_told', 'result_head', 'result_html', 'score_names']
 
@@ -26,7 +26,7 @@ from .metrics import is_number
 from .result import CHECKS, ORIGIN, Figure, Result, TaskResult, checks, kinds, passed
 from .table import Table, of_dataset, of_result, of_rows
 
-# %% ../nbs/57_report.ipynb #46b1a43c
+# %% ../nbs/57_report.ipynb #c49f50cf
 def number(value: Any) -> str:
     "A number for people: two or three digits that count"
     if not is_number(value): return "–"
@@ -49,7 +49,7 @@ def figures_html(task: TaskResult) -> Markup:
     "The figures of a task side by side"
     return tag("div", *map(figure_html, task.figures), cls="tk-metrics") if task.figures else Markup()
 
-# %% ../nbs/57_report.ipynb #4500377e
+# %% ../nbs/57_report.ipynb #1c6255cf
 def check_name(part: str, check: Mapping[str, Any]) -> Markup:
     "What a check asks for"
     about, name = CHECKS[part][0], clean(as_text(check["name"]))
@@ -79,7 +79,7 @@ def checks_html(row: Mapping[str, Any], passed: bool | None) -> Markup:
     if not found and not told: return Markup()
     return join([tag("h3", "Why it failed" if passed is False else "What was checked"), *told, tag("ul", *(check_html(*c) for c in found), cls="tk-checks") if found else ""])
 
-# %% ../nbs/57_report.ipynb #9a27949c
+# %% ../nbs/57_report.ipynb #13708132
 KINDS_SHOWN = 40
 
 def kinds_html(result: Result, live: bool = False) -> Markup:
@@ -90,16 +90,17 @@ def kinds_html(result: Result, live: bool = False) -> Markup:
         tag("td", tag("button", clean(kind), type="button", data_do=f"kind {n}") if live else clean(kind))) for n, (kind, rows) in enumerate(found[:KINDS_SHOWN])),
         *([tag("tr", tag("td"), tag("td", f"and {len(found) - KINDS_SHOWN} kinds more"))] if len(found) > KINDS_SHOWN else [])), cls="tk-fold", open=len(found) <= 3)
 
-# %% ../nbs/57_report.ipynb #f91b4f59
+# %% ../nbs/57_report.ipynb #625ede68
 FIRST = ("task_id", "id", "task", "trial", "reward", "score", "is_correct", "why")
 LATER = ("model", "agent_model", "termination_reason", "total_time", "duration", "total_tokens", "message_count", "stage", "error")
-WIDE = 8   # columns
+KEPT = ("task_id", "reward", "score", "is_correct")   # shown also if they are the same in all rows
+WIDE = 7   # columns
 
 def worth(values: Sequence[Mapping[str, Any]], scores: Iterable[str] = ()) -> list[str]:
     "The columns that are worth their room, in the order in which they are shown"
     there = dict.fromkeys(n for row in values for n, v in row.items() if v is not None)
     wanted = dict.fromkeys([*FIRST, *scores, *LATER])
-    varied = [n for n in wanted if n in there and (len(values) < 2 or len({str(row.get(n)) for row in values}) > 1 or n == "task_id")]
+    varied = [n for n in wanted if n in there and (len(values) < 2 or len({str(row.get(n)) for row in values}) > 1 or n in KEPT)]
     for one, other in (("task_id", "id"), ("model", "agent_model"), ("total_time", "duration"), ("reward", "official_reward"), ("task", "id")):
         if one in varied and other in varied and (other != "official_reward" or all(row.get(one) == row.get(other) for row in values)): varied.remove(other)
     if varied: return varied[:WIDE]
@@ -131,7 +132,7 @@ def rows_html(table: Table, numbers: Sequence[int], columns: Sequence[str], *, v
     return tag("div", tag("table", tag("thead", tag("tr", tag("th", tag("span", "verdict", hidden=True)), *(tag("th", head(c), scope="col") for c in columns))),
                tag("tbody", *(line(n, row) for n, row in zip(numbers, given)))), cls="tk-wide")
 
-# %% ../nbs/57_report.ipynb #4912a4fa
+# %% ../nbs/57_report.ipynb #302ebbb8
 def sample_html(table: Table, n: int, most: int = 30, extra: Any = "") -> Markup:
     "One sample: its name, what is known, the strip, and the beginning of the trace"
     row = table.row(n)
@@ -166,7 +167,7 @@ def result_table(result: Result) -> Table:
     data = of_dataset(Dataset(path), column) if path is not None and path.exists() else None
     return of_result(result.rows, data)
 
-# %% ../nbs/57_report.ipynb #d9a6523c
+# %% ../nbs/57_report.ipynb #44a3240a
 def failed_first(table: Table) -> list[int]:
     "The numbers of all rows: those that failed, those of which nothing is known, those that passed"
     rank = {False: 0, None: 1, True: 2}

@@ -28,7 +28,7 @@ from .metrics import is_number, is_success, mean, mean_interval, paired_differen
 from .source import InputError
 from .trace import Shown
 
-# %% ../nbs/43_result.ipynb #5782740d
+# %% ../nbs/43_result.ipynb #3e8df8fa
 ORIGIN = (   # what is no score
     "task", "id", "row", "dataset", "trace_column", "sample_id", "task_id", "trial", "simulation_id", "stage", "error", "excluded")
 
@@ -76,7 +76,7 @@ class Rows(list[dict[str, Any]]):
     def __repr__(self) -> str: return text_table(*_cells(self))
     def _repr_markdown_(self) -> str: return markdown_table(*_cells(self))
 
-# %% ../nbs/43_result.ipynb #d8eaa4d3
+# %% ../nbs/43_result.ipynb #77483994
 SHOWN = 30   # rows in a table
 
 def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
@@ -113,7 +113,7 @@ def _escaped(text: str) -> str:
     "Text that is neither markup nor formula nor the end of a cell"
     return "".join(f"&#{ord(c)};" if c in "&<>|*_`[]()$\\~^!#" else c for c in text)
 
-# %% ../nbs/43_result.ipynb #c7a7c4ef
+# %% ../nbs/43_result.ipynb #3bc1b64e
 @dataclass
 class Figure:
     "A metric: `value`, `low` and `high` (the 95 % interval of a mean, or None), `n` samples"
@@ -159,7 +159,7 @@ class TaskResult:
         errors = Counter(str(r.get("error")) for r in self.rows if r.get("stage"))
         return [", ".join(parts), *(f"{n} x {error}" for error, n in errors.most_common(3))]
 
-# %% ../nbs/43_result.ipynb #55419f40
+# %% ../nbs/43_result.ipynb #b7a9a368
 def numbers(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     "The names of the scores in rows: fields that hold nothing but numbers"
     kinds: dict[str, bool] = {}
@@ -172,7 +172,7 @@ def counted(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     "The rows that take part in metrics: not excluded. One that failed takes part with the scores it has"
     return [r for r in rows if not r.get("excluded")]
 
-# %% ../nbs/43_result.ipynb #1a04a800
+# %% ../nbs/43_result.ipynb #071b8e8d
 MAIN = ("reward", "score", "is_correct")
 
 def main_score(rows: Iterable[Mapping[str, Any]]) -> str | None:
@@ -193,7 +193,7 @@ def passed(row: Mapping[str, Any]) -> bool | None:
     value = None if name is None else row[name]
     return is_success(value) if isinstance(value, int | float) else None
 
-# %% ../nbs/43_result.ipynb #4a9f6f76
+# %% ../nbs/43_result.ipynb #4dcf84b8
 CHECKS = {   # the field of a row -> what its checks are about, and what is said of one that is not met
     "actions": ("action", "action not as expected"), "env": ("assertion", "assertion not met"),
     "communicate": ("communicate", "never said"), "communicate_checks": ("communicate", "never said"),
@@ -209,7 +209,7 @@ def checks(row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for found in value if part in CHECKS and isinstance(value, list) else ():
             if isinstance(found, dict) and isinstance(found.get("name"), str) and found.get("met", "") in (True, False, None): yield part, found
 
-# %% ../nbs/43_result.ipynb #d6fe46a4
+# %% ../nbs/43_result.ipynb #175b23a7
 def kinds(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, Rows]]:
     "The kinds of failures in words, each with its samples; the commonest first"
     found: dict[str, Rows] = {}
@@ -231,7 +231,7 @@ def _kind_of(part: str, check: Mapping[str, Any]) -> str:
     if part == "actions" and check.get("item") is None: return f"action never called: {check['name']}"
     return CHECKS[part][1] if check["name"] == "db" else f"{CHECKS[part][1]}: {check['name']}"
 
-# %% ../nbs/43_result.ipynb #149ea882
+# %% ../nbs/43_result.ipynb #ebcd27f2
 HEAD = ("task", "metric", "value", "95 % interval", "n")
 
 class Result(Shown):
@@ -287,7 +287,7 @@ class Result(Shown):
     def __repr__(self) -> str: return "\n".join([text_table(HEAD, self._cells()), "", *self._told()])
     def _repr_markdown_(self) -> str: return "\n\n".join([markdown_table(HEAD, self._cells()), *map(_escaped, self._told())])
 
-# %% ../nbs/43_result.ipynb #b6ba0e89
+# %% ../nbs/43_result.ipynb #68bd339b
 def _source(task: TaskResult, folder: Path) -> dict[str, str]:
     "What the rows of a task say of their dataset, in a file in that folder"
     if task.dataset is None: return {}
@@ -312,7 +312,7 @@ def _take_source(task: TaskResult, folder: Path) -> None:
         elif good and name == "dataset": task.dataset = Path(os.path.normpath(folder.resolve()/good[0]))
         elif good: task.trace_column = good[0]
 
-# %% ../nbs/43_result.ipynb #2edec50d
+# %% ../nbs/43_result.ipynb #790d28fd
 def load_result(path: str | Path) -> Result:
     "A result from its saved rows, with the means of their scores; raises InputError, which names the line"
     tasks: dict[str, Rows] = {}
@@ -341,7 +341,7 @@ def means(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
         for name in sorted(numbers(taking), key="official_reward".__eq__) if (there := [r for r in taking if r.get(name) is not None])
     ]
 
-# %% ../nbs/43_result.ipynb #b9018b07
+# %% ../nbs/43_result.ipynb #6f0da097
 @dataclass
 class Comparison:
     "Two results sample by sample: a figure for each score (the mean of b minus a), and the rows that differ"
@@ -366,7 +366,7 @@ def _verdict(figure: Figure) -> str:
     if figure.low is None or figure.high is None: return "too few samples"
     return "b is higher" if figure.low > 0 else "a is higher" if figure.high < 0 else "no clear difference"
 
-# %% ../nbs/43_result.ipynb #e80644d3
+# %% ../nbs/43_result.ipynb #6126f7fb
 def _pairs(a: Rows, b: Rows, one_task: bool) -> list[tuple[Any, Any]]:
     "The rows of two results that are about the same sample; None for the one that is missing or has no score"
     apart = not {str(r.get("id")) for r in a} & {str(r.get("id")) for r in b}

@@ -21,7 +21,7 @@ from .convert import Context, Format
 from .source import Rejected, SchemaError
 from .trace import Shown, Trace, explain, plain_trace, twin
 
-# %% ../nbs/20_row.ipynb #a7c1d6b0
+# %% ../nbs/20_row.ipynb #66dd6fd9
 class Row(Shown, BaseModel):
     "One row of a dataset: `trace`, and any other columns as attributes"
     model_config = ConfigDict(extra="allow")
@@ -40,14 +40,14 @@ class Row(Shown, BaseModel):
         shown = {name: value for name, value in self.columns.items() if isinstance(value, str | int | float | bool)}
         return "\n".join([f"{name}: {value}" for name, value in shown.items()] + ["trace:", self.trace.text(100)])
 
-# %% ../nbs/20_row.ipynb #b981ee31
+# %% ../nbs/20_row.ipynb #cb21b686
 def build(form: Format, record: Any, context: Context) -> dict[str, Any]:
     "The plain row of one record"
     items = form.items(record, context)
     if not isinstance(items, list): items = list(items)
     return {"trace": plain_trace(items, form.metadata(record, context, items)), **form.columns(record, context)}
 
-# %% ../nbs/20_row.ipynb #e4ca98e5
+# %% ../nbs/20_row.ipynb #20909d5d
 class _Checked(msgspec.Struct):
     trace: twin(Trace)  # type: ignore[valid-type]
 
@@ -61,7 +61,7 @@ def check(row: dict[str, Any]) -> dict[str, Any]:
         raise Rejected("check", cause[0].lower() + cause[1:], path.rstrip("`") or "$") from None
     return row
 
-# %% ../nbs/20_row.ipynb #b2a5c78e
+# %% ../nbs/20_row.ipynb #a30aba47
 _LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
 def line(row: dict[str, Any]) -> bytes:

@@ -43,7 +43,7 @@ from .source import InputError, SchemaError, TracekitError
 from .trace import Trace, twin
 from .worker import Failure, cores, isolated, tidy, told
 
-# %% ../nbs/51_run.ipynb #d7f0451d
+# %% ../nbs/51_run.ipynb #9c31a073
 @dataclass(frozen=True)
 class Snippet:
     "User code: the text of a module, the function that is called, the name to show, and the folder its imports may come from; or a scorer of tracekit's own"
@@ -89,7 +89,7 @@ def _accepts(function: Callable[..., Any]) -> int:
     if inspect.Parameter.VAR_POSITIONAL in kinds: return sys.maxsize
     return sum(k in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for k in kinds)
 
-# %% ../nbs/51_run.ipynb #cecbf305
+# %% ../nbs/51_run.ipynb #e636d077
 def checked_scores(result: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     "Scores and metadata from what a scorer returned: a dict, or {scores, metadata}. Raises Stop if it is neither, or no JSON"
     if not isinstance(result, Mapping): raise Stop("score", f"the scorer returned {_kind(result)}, expected a dict of scores by name")
@@ -125,7 +125,7 @@ def _kind(value: Any) -> str:
     try: return tidy(f"{type(value).__name__} {value!r:.40}")
     except Exception: return f"{type(value).__name__}, which cannot be shown"   # a class of the user may do anything
 
-# %% ../nbs/51_run.ipynb #81d29b4e
+# %% ../nbs/51_run.ipynb #68df0748
 def _string_equals(spec: Mapping[str, Any], sample: Any, given: SolverTrace | None) -> Any:
     return string_equals(_answer(spec, sample, given), fill_text(spec["ground_truth"], {"sample": sample}))
 
@@ -155,7 +155,7 @@ SCORERS: dict[str, Callable[[Mapping[str, Any], Any, SolverTrace | None], Any]] 
     "python": lambda spec, sample, given: called(loaded(spec["snippet"]), sample, given),
 }
 
-# %% ../nbs/51_run.ipynb #be39ed1c
+# %% ../nbs/51_run.ipynb #e39fb1c5
 @dataclass
 class Plan:
     "How a task's samples are scored; scorers have their type, key and spec"
@@ -226,7 +226,7 @@ def _reader(column: str) -> msgspec.json.Decoder[Any]:
 
 _MEMBERS: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-# %% ../nbs/51_run.ipynb #c131b237
+# %% ../nbs/51_run.ipynb #03940135
 def solved(plan: Plan, sample: Any) -> SolverTrace | None:
     "The recorded trace of a sample, checked; None if the task has no solver. Raises Stop"
     if plan.trace_column is None: return None
@@ -249,7 +249,7 @@ def postprocessed(plan: Plan, sample: Any, given: SolverTrace | None) -> list[tu
         raise Stop("postprocess", f"the postprocessor returned {_kind(made)}, expected a list of (sample, solver_output)")
     return [(dict(s), o if isinstance(o, SolverTrace) else SolverTrace(o)) for s, o in made]
 
-# %% ../nbs/51_run.ipynb #e0def90d
+# %% ../nbs/51_run.ipynb #d12f395d
 def score_sample(plan: Plan, sample: Any) -> list[dict[str, Any]]:
     "For each sample that comes of this one: {columns, scores, metadata, failed}, the last three by the key of the scorer"
     stage = "solve"
@@ -294,7 +294,7 @@ def _columns(sample: Mapping[str, Any]) -> dict[str, Any]:
 def _nothing(sample: Any, stage: str, cause: str) -> dict[str, Any]:
     return {"columns": _columns(sample), "scores": {}, "metadata": {}, "failed": {"": (stage, cause)}, "excluded": []}
 
-# %% ../nbs/51_run.ipynb #bb080631
+# %% ../nbs/51_run.ipynb #690f0328
 def scored_rows(plan: Plan, given: Iterable[Sample], workers: int, limit: float) -> Iterator[tuple[int, dict[str, Any]]]:
     "The number and the outcome of every sample; `limit` is in seconds a sample"
     away: deque[tuple[int, Any]] = deque()   # what is at work: the number, and the columns or what stopped the sample
@@ -331,7 +331,7 @@ def flat(out: Mapping[str, Any], n: int, key: str | None) -> dict[str, Any]:
     causes = [f"{k}: {cause}" if len(out["scores"]) + len(out["failed"]) > 1 and k else cause for k, (_, cause) in out["failed"].items()]
     return {**row, "stage": stage, "error": "; ".join(causes) or None}
 
-# %% ../nbs/51_run.ipynb #ad7ec9fb
+# %% ../nbs/51_run.ipynb #46ea0826
 @dataclass
 class Prepared:
     "A task that is ready to run"
@@ -370,7 +370,7 @@ def prepared(project: Project, specification: Mapping[str, Any], key: str) -> Pr
     made.dataset = _dataset_path(project, definition)
     return made
 
-# %% ../nbs/51_run.ipynb #27235311
+# %% ../nbs/51_run.ipynb #2126c48b
 def _count(value: Any, name: str) -> int:
     "A number of samples or trials; raises InputError if it is none"
     if isinstance(value, int) and not isinstance(value, bool) and value > 0: return value
@@ -410,7 +410,7 @@ def _scorers(made: Prepared, listed: Sequence[Mapping[str, Any]], files: Sequenc
         made.metrics[key] = [dict(m) for m in spec["metrics"]] if "metrics" in spec else []
         if "metrics" not in spec: made.metrics[key] = [{"type": "mean", "field": "*"}]   # every score that is a number
 
-# %% ../nbs/51_run.ipynb #26453c25
+# %% ../nbs/51_run.ipynb #df78389d
 def _datasets_by_name(task: Mapping[str, Any]) -> dict[str, str]:
     "For a task with several datasets, what their placeholders stand for in a snippet: their own names"
     asked = (task["definition"].get("dataset") or {}).get("keys") or []
@@ -451,7 +451,7 @@ def _side_by_side(sources: Sequence[tuple[str, Callable[[float], Iterator[Sample
         stop = next((row for row in read if isinstance(row, Stop)), None)
         yield n, stop or {name: row for (name, _), row in zip(sources, read)}
 
-# %% ../nbs/51_run.ipynb #6915905b
+# %% ../nbs/51_run.ipynb #27a4fba1
 @dataclass
 class Options:
     "How a run is carried out: the first `limit` samples, those with one of `ids`, `timeout` in seconds a sample"
@@ -513,7 +513,7 @@ def _watched(rows: Iterator[Any], options: Options, key: str) -> Iterator[Any]:
     from tqdm.auto import tqdm
     return iter(tqdm(rows, desc=key, unit=" samples", disable=not options.progress))
 
-# %% ../nbs/51_run.ipynb #1ffacce9
+# %% ../nbs/51_run.ipynb #38baa7c8
 def _score_whole(scorer: Mapping[str, Any], outs: list[dict[str, Any]], options: Options) -> None:
     "Add the scores of a scorer that looks at all samples"
     [found] = isolated(partial(_all_scores, scorer["spec"]["snippet"]), [[out["sample"] for out in outs]], 1, 10*options.timeout)
@@ -545,7 +545,7 @@ def _ruled(filters: Sequence[Mapping[str, Any]], given: tuple[bytes, bytes, byte
     context = {"sample": opened(sample), "scores": opened(scores)}
     return judged(filters, context if trace == b"null" else {**context, "solver_output": SolverTrace(trace)})
 
-# %% ../nbs/51_run.ipynb #049e1b25
+# %% ../nbs/51_run.ipynb #b825cdf8
 def _figures(result: TaskResult, key: str, metrics: Sequence[Mapping[str, Any]], outs: Sequence[Mapping[str, Any]], options: Options) -> None:
     "Add the figures of a scorer to the result of its task; a metric that cannot be made is a note"
     taking = [o for o in outs if key in o["scores"] and key not in o["failed"] and not o["excluded"] and not {"actions"} & o["failed"].keys()]
@@ -580,7 +580,7 @@ def _user_metrics(snippet: Snippet, scores: list[tuple[dict[str, Any], Any]]) ->
     if wrong := [name for name, value in made.items() if not isinstance(value, int | float)]: raise Stop("metrics", f"the metric {wrong[0]!r} is {made[wrong[0]]!r:.40}, expected a number")
     return made
 
-# %% ../nbs/51_run.ipynb #8eee1072
+# %% ../nbs/51_run.ipynb #85fb94a6
 def specifications(project: Project) -> list[tuple[str, dict[str, Any]]]:
     "The uses of tasks in a run, each with a key of its own"
     listed = project.specifications if project.evaluation else [{"task_key": k, "task_config": _only_dataset(project, t)} for k, t in project.tasks.items()]
@@ -614,7 +614,7 @@ def _task_result(project: Project, spec: Mapping[str, Any], key: str, options: O
     try: return carried_out(prepared(project, spec, key), options, head)
     except (InputError, SchemaError) as e: return TaskResult(key, problem=str(e))
 
-# %% ../nbs/51_run.ipynb #8bb87f42
+# %% ../nbs/51_run.ipynb #dcbd7267
 def named_scorer(scorer: str | Path) -> Snippet:
     "The scorer of that name (telecom, tau2-db, trace), or in that Python file; raises InputError, which lists those there are"
     import tracekit.scorers
@@ -641,7 +641,7 @@ def score(dataset: str | Path, scorer: str | Path, *, trace_column: str = "trace
     made.notes += [*_unknown(made.rows), *_mixed(made.rows), *_agreement(made.rows)]
     return Result([made])
 
-# %% ../nbs/51_run.ipynb #59c23739
+# %% ../nbs/51_run.ipynb #82c4dce5
 def _unknown(rows: Rows) -> list[str]:
     "Which scores have no value in some samples that did not fail, and the commonest reason"
     notes = []
@@ -679,7 +679,7 @@ def _passes(rows: Rows) -> list[Figure]:
     if name is None or not there or max(Counter(r["task_id"] for r in there).values()) < 2: return []
     return [Figure(f"pass^{k}", value, n=len({r["task_id"] for r in there})) for k, value in pass_hat(there, "task_id", name).items()]
 
-# %% ../nbs/51_run.ipynb #5ce4c888
+# %% ../nbs/51_run.ipynb #174bc341
 class _Callable(ModuleType):
     "A module that can be called like the function of the same name"
     def __call__(self, *args: Any, **kwargs: Any) -> Result: return run(*args, **kwargs)

@@ -27,7 +27,7 @@ from .dataset import Dataset
 from .source import InputError, TracekitError
 from .worker import Failure, isolated
 
-# %% ../nbs/44_samples.ipynb #ef1b30f9
+# %% ../nbs/44_samples.ipynb #0c46363c
 class Stop(TracekitError):
     "A sample cannot go on: `stage` says where, the message why"
     def __init__(self, stage: str, cause: str):
@@ -75,7 +75,7 @@ def packed(row: Any) -> Any:
     try: return row if isinstance(row, bytes | Stop) else msgspec.json.encode(row)
     except (RecursionError, UnicodeError, msgspec.MsgspecError, TypeError, ValueError) as e: return Stop("read", f"cannot be written as JSON: {e}")
 
-# %% ../nbs/44_samples.ipynb #41eca813
+# %% ../nbs/44_samples.ipynb #1e12d723
 def folder_rows(path: Path, extension: str | None) -> Iterator[Sample]:
     "A row for each text file of a folder: sample_id (a hash), file_name, content, and its front matter"
     from yaml import YAMLError, safe_load
@@ -92,7 +92,7 @@ def folder_rows(path: Path, extension: str | None) -> Iterator[Sample]:
             yield n, {**row, **matter} if isinstance(matter, dict) else Stop("read", f"{file.name}: its front matter is no mapping")
         except (OSError, UnicodeDecodeError, YAMLError) as e: yield n, Stop("read", f"{file.name}: {e}")
 
-# %% ../nbs/44_samples.ipynb #3a74b95b
+# %% ../nbs/44_samples.ipynb #ad7ce3ee
 @cache
 def _jinja() -> Any:
     from jinja2 import StrictUndefined
@@ -147,7 +147,7 @@ def _text_template(text: str) -> Callable[[Mapping[str, Any]], Any]:
     try: return _jinja().from_string(text).render  # type: ignore[no-any-return]
     except Exception as e: raise InputError(f"template {text!r:.80}: {type(e).__name__}: {e}"[:500]) from None   # Jinja's own, or nested too deeply
 
-# %% ../nbs/44_samples.ipynb #610fd00b
+# %% ../nbs/44_samples.ipynb #e3ee0176
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "equals": lambda a, b: a == b,
     "not_equals": lambda a, b: a != b,

@@ -26,7 +26,7 @@ import msgspec
 from .source import InputError
 from .trace import Trace, twin
 
-# %% ../nbs/50_score.ipynb #77c448ba
+# %% ../nbs/50_score.ipynb #d7704d0c
 def arguments_of(text: Any) -> Any:
     "The arguments of a call as data; {} if there are none, and the text itself if it is no JSON"
     if not text: return {}
@@ -41,7 +41,7 @@ def result_text(output: Any) -> str:
     texts = (p.get("text") if isinstance(p, dict) else getattr(p, "text", None) for p in (output if isinstance(output, list) else ()))
     return "\n".join(t for t in texts if isinstance(t, str))
 
-# %% ../nbs/50_score.ipynb #c32b5605
+# %% ../nbs/50_score.ipynb #e3df047a
 class Item(msgspec.Struct):
     "What a scorer needs of an item of a trace that is not in the full form"
     type: Any = None
@@ -72,7 +72,7 @@ def _item(given: Mapping[str, Any]) -> Item:
     made.call_id = str(made.call_id)
     return made
 
-# %% ../nbs/50_score.ipynb #4ac32ada
+# %% ../nbs/50_score.ipynb #a6fff4cb
 def recorded_calls(trace: Any) -> list[dict[str, Any]]:
     "Every call of a trace (a Trace, a plain dict, or any object with .items), with its result: name, args, created_by, output, failed, item"
     return _paired(items_of(trace))
@@ -95,7 +95,7 @@ def _paired(items: Sequence[Any]) -> list[dict[str, Any]]:
                       "created_by": getattr(item, "created_by", None), "output": text, "failed": failed, "item": n})
     return calls
 
-# %% ../nbs/50_score.ipynb #120cbcbd
+# %% ../nbs/50_score.ipynb #5e32a2e4
 def brief(value: Any, most: int = 60) -> str:
     "A value as Python prints it, cut to `most` characters"
     try: text = repr(value)
@@ -128,7 +128,7 @@ def _kept(value: Any) -> Any:
     try: return value if len(msgspec.json.encode(value)) <= 1000 else brief(value)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError): return brief(value)
 
-# %% ../nbs/50_score.ipynb #597bbf1b
+# %% ../nbs/50_score.ipynb #fd8b4c99
 _BY = {"user": "called by the user", "assistant": "called by the assistant"}
 
 def told_call(call: Mapping[str, Any]) -> str:
@@ -142,7 +142,7 @@ def told_difference(name: str, wanted: Mapping[str, Any], given: Mapping[str, An
     if name not in given: return f"without {name[:60]}" + (f", expected {brief(wanted[name])}" if name in wanted else "")
     return f"with {name[:60]} {brief(given[name])}, expected {brief(wanted[name]) if name in wanted else 'none'}"
 
-# %% ../nbs/50_score.ipynb #a62fee1c
+# %% ../nbs/50_score.ipynb #ec7c9c2c
 class Scores(dict[str, Any]):
     "The scores of one sample by name; `metadata` holds what explains them"
     def __init__(self, scores: Mapping[str, Any], metadata: Mapping[str, Any] | None = None):
@@ -182,7 +182,7 @@ def _listed(rules: Any) -> list[Any]:
     "The rules in a list; null means that there are none, and anything else is one rule that nobody can meet"
     return [] if rules is None else rules if isinstance(rules, list) else [rules]
 
-# %% ../nbs/50_score.ipynb #02e37164
+# %% ../nbs/50_score.ipynb #58cd9572
 class _Checks(_Evidence):
     def check_actions(self, expected: Sequence[Mapping[str, Any]] | None) -> list[bool]:
         "For each expected action, whether its requestor called that tool"
@@ -202,7 +202,7 @@ class _Checks(_Evidence):
         met: Any = handler(arguments if isinstance(arguments, dict) else {})
         return bool(met == (True if wanted is None else wanted))
 
-# %% ../nbs/50_score.ipynb #35e2e40d
+# %% ../nbs/50_score.ipynb #f379252f
 class _Phone(_Checks):
     def assert_service_status(self, expected: Mapping[str, Any]) -> bool:
         "Connected: bars and no crossed-out phone. Without a status bar: connected, unless the user was handed over"
@@ -226,7 +226,7 @@ class _Phone(_Checks):
         said = self.last_tool_output("can_send_mms")
         return said is not None and ("can send MMS" in said and "cannot" not in said) == expected.get("expected_status")
 
-# %% ../nbs/50_score.ipynb #abd93a49
+# %% ../nbs/50_score.ipynb #7da84dad
 class _Account(_Phone):
     def assert_no_overdue_bill(self, expected: Mapping[str, Any]) -> bool:
         "A line that was suspended for its bill has been paid for"
@@ -238,7 +238,7 @@ class _Account(_Phone):
         if None in wanted.values(): return False
         return any(c["name"] == "refuel_data" and isinstance(c["args"], dict) and wanted.items() <= c["args"].items() for c in self.calls)
 
-# %% ../nbs/50_score.ipynb #9f4bf5d3
+# %% ../nbs/50_score.ipynb #2de2b75b
 class _ActionReasons(_Account):
     def action_checks(self, expected: Any, met: Iterable[Any]) -> list[dict[str, Any]]:
         "What became of each expected action; `met` is what check_actions says"
@@ -272,7 +272,7 @@ class _ActionReasons(_Account):
         names = [n for n, v in (wanted if isinstance(wanted, dict) else {}).items() if n not in given or given[n] != v]
         return "".join(f" {told_difference(n, action['arguments'], given)};" for n in names[:3]).rstrip(";") or ", which is not as expected"
 
-# %% ../nbs/50_score.ipynb #435b8f41
+# %% ../nbs/50_score.ipynb #f03535dc
 def asked_of(assertion: Any) -> str:
     "What an assertion expects, in words"
     given = assertion if isinstance(assertion, dict) else {}
@@ -326,7 +326,7 @@ _REASONS: dict[str, tuple[Any, Any]] = {   # the methods of this chapter, each w
     "assert_data_refueling_amount": (_Account.assert_data_refueling_amount, _AssertionReasons._refuel),
 }
 
-# %% ../nbs/50_score.ipynb #90f2f9d8
+# %% ../nbs/50_score.ipynb #6cd02785
 class TraceScorer(_AssertionReasons):
     "Scores one trace by the rules of its sample; `init_actions` are the set-up calls of its initial state"
     def score(self, criteria: Mapping[str, Any] | None) -> Scores:
@@ -357,7 +357,7 @@ def trace_of(solver_output: Any) -> Any:
     if isinstance(solver_output, Trace | Mapping): return solver_output
     return getattr(solver_output, "sound", None) or getattr(solver_output, "trace", None)
 
-# %% ../nbs/50_score.ipynb #9204138b
+# %% ../nbs/50_score.ipynb #7cf4fc46
 _DECODER = msgspec.json.Decoder(_TWIN)
 
 class _Members(dict[str, Any]):
@@ -418,7 +418,7 @@ def last_text(trace: Mapping[str, Any]) -> str:
     said = [i for i in trace["items"] if i.get("type") == "message" and i.get("role") == "assistant"]
     return said_text(said[-1]) if said else ""
 
-# %% ../nbs/50_score.ipynb #30b92361
+# %% ../nbs/50_score.ipynb #37a3541f
 def function_call_coverage(trace: Any, function_calls: Sequence[Any], mode: str = "any_order") -> dict[str, Any]:
     "How many of the required calls (names, or {name, arguments}) were made; `mode` is any_order or in_order. Raises InputError"
     if mode not in ("any_order", "in_order"): raise InputError(f"mode: expected any_order or in_order, got {mode!r}")
@@ -452,7 +452,7 @@ def _required(entry: Any, n: int) -> tuple[str, dict[str, Any] | None]:
 def _satisfies(call: Mapping[str, Any], required: tuple[str, dict[str, Any] | None]) -> bool:
     return call["name"] == required[0] and (required[1] is None or call["args"] == required[1])
 
-# %% ../nbs/50_score.ipynb #b984f63d
+# %% ../nbs/50_score.ipynb #c47dc64b
 def disallowed_function_calls(trace: Any, function_calls: Iterable[str]) -> dict[str, Any]:
     "How many calls went to tools that must not be called"
     forbidden = set(function_calls)
@@ -473,7 +473,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     try: return re.compile(pattern)
     except re.error as e: raise InputError(f"pattern {pattern!r}: {e}") from None
 
-# %% ../nbs/50_score.ipynb #6a73b64d
+# %% ../nbs/50_score.ipynb #d68e1bf4
 def string_equals(value: str, ground_truth: str) -> Scores:
     "Whether two texts are the same"
     return Scores({"is_correct": value == ground_truth}, {"answer_gt": ground_truth, "answer_pred": value})

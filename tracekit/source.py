@@ -30,7 +30,7 @@ from typing import Any
 # %% ../nbs/00_source.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/00_source.ipynb #a66cb2f7
+# %% ../nbs/00_source.ipynb #6c794b1b
 class TracekitError(Exception):
     "The root of every error that tracekit raises on purpose"
 
@@ -46,7 +46,7 @@ class NoRoom(TracekitError):
 class SchemaError(TracekitError, ValueError):
     "A trace or a row breaks the schema; the message names the item and the field"
 
-# %% ../nbs/00_source.ipynb #7650bb74
+# %% ../nbs/00_source.ipynb #f76b38c5
 class Rejected(TracekitError):
     "One record cannot become a row: the stage that refused it, the JSON path inside the record, and the cause"
     def __init__(self, stage: str, cause: str, path: str = "$"):
@@ -56,7 +56,7 @@ class Rejected(TracekitError):
     def __reduce__(self) -> Any:
         return Rejected, (self.stage, self.cause, self.path)  # survives the way from a worker process
 
-# %% ../nbs/00_source.ipynb #b153d53b
+# %% ../nbs/00_source.ipynb #a9e6e42c
 LOG_ENDINGS = (".json", ".jsonl", ".ndjson")
 PACKED_ENDINGS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
 
@@ -70,7 +70,7 @@ def is_log(path: str | Path) -> bool:
     if packing(name): name = name[:name.rindex(".")]
     return name.endswith(LOG_ENDINGS) and not name.endswith(".rejects.jsonl")
 
-# %% ../nbs/00_source.ipynb #a33cc20f
+# %% ../nbs/00_source.ipynb #713ec800
 def _walk(folder: Path) -> Iterator[str]:
     "Every log below `folder`, sorted, without hidden files and folders"
     for path in sorted(folder.rglob("*")):
@@ -105,7 +105,7 @@ def expand(inputs: Iterable[str | Path]) -> list[str]:
             raise InputError(f"{given}: {what}. Give a log file, a folder, a glob in quotes, or - for standard input.")
     return list(found)
 
-# %% ../nbs/00_source.ipynb #bf40741d
+# %% ../nbs/00_source.ipynb #9e9a3952
 MAX_RATIO, ALWAYS_ALLOWED = 1000, 1 << 30   # a packed log may unpack to a gigabyte, or to a thousand times its size
 
 def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
@@ -141,7 +141,7 @@ def _fetch(path: str, target: Any) -> str | None:
     except TracekitError: raise
     except Exception as e: raise InputError(f"{path}: cannot be opened ({type(e).__name__}: {e})") from e
 
-# %% ../nbs/00_source.ipynb #cdd0ba36
+# %% ../nbs/00_source.ipynb #9eea1002
 FOREIGN = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
@@ -202,7 +202,7 @@ class Log:
     def __enter__(self) -> Log: return self
     def __exit__(self, *exc: Any) -> None: self.close()
 
-# %% ../nbs/00_source.ipynb #e8aedfe7
+# %% ../nbs/00_source.ipynb #950619f9
 _SKIP = msgspec.json.Decoder(msgspec.Raw)
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -219,7 +219,7 @@ def after_value(data: memoryview, pos: int) -> int:
         raise
     return len(data)
 
-# %% ../nbs/00_source.ipynb #6a1a6c16
+# %% ../nbs/00_source.ipynb #7901051e
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\]"]', re.S)
 _SOUND = re.compile(rb'(?:"(?:[^"\\]|\\.)*+"|[\s,:{}\[\]]|-?[0-9][0-9.eE+-]*+|true|false|null|NaN|-?Infinity)*+', re.S)
 FAR = 1 << 28   # a broken record is searched for its end this far
@@ -237,7 +237,7 @@ def matching_end(data: Any, pos: int) -> int | None:
             if not opened: return m.end() if _SOUND.fullmatch(data, pos, m.end()) else None
     return None
 
-# %% ../nbs/00_source.ipynb #b86996ff
+# %% ../nbs/00_source.ipynb #63bbf8c5
 _NO_NUMBER = re.compile(rb"-?(?:NaN|Infinity)[ \t\r\n]*")
 
 def after_loose(data: memoryview, pos: int) -> int:
@@ -249,7 +249,7 @@ def after_loose(data: memoryview, pos: int) -> int:
         if end is None: raise
         return skip_space(data, end)
 
-# %% ../nbs/00_source.ipynb #57b877fd
+# %% ../nbs/00_source.ipynb #d63f8201
 _KEY = re.compile(rb'("(?:[^"\\]|\\.)*+")\s*:\s*')
 
 def _member(data: memoryview, pos: int) -> tuple[str, int]:
@@ -265,7 +265,7 @@ def _following(data: memoryview, pos: int) -> tuple[int, bool]:
     if mark == b"}": return skip_space(data, pos + 1), True
     raise msgspec.DecodeError(f"expected , or }} (byte {pos})" if pos < len(data) else "Input data was truncated")
 
-# %% ../nbs/00_source.ipynb #19abf45b
+# %% ../nbs/00_source.ipynb #3317c6f0
 _FIRST_KEYS = re.compile(rb'\{\s*("[^"\\]*")\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[^"{}\[\],\s]+)\s*,\s*("[^"\\]*")\s*:')
 _VALUE = rb'\s*:\s*(?:"[^"\\]*"|[^"{}\[\],\s]+)\s*,\s*'
 
@@ -285,7 +285,7 @@ class Boundary:
         m = None if self.text else self.pattern.search(data, pos, stop)
         return (m.end(1), m.start(2)) if m else None
 
-# %% ../nbs/00_source.ipynb #bacf4c8d
+# %% ../nbs/00_source.ipynb #776546cc
 def boundary(data: memoryview, start: int) -> Boundary | None:
     "The boundary between records like the one at `start`; None if that does not begin with a simple member"
     m = _FIRST_KEYS.match(data, start)
@@ -307,7 +307,7 @@ def _seen_between(data: memoryview, start: int, first: re.Match[bytes]) -> tuple
     lead = len(close) - len(close[:-1].rstrip())                      # the bracket, and the indentation before it
     return close[-lead:], bytes(data[start + len(close):following]), bytes(data[following:m.end(1)])
 
-# %% ../nbs/00_source.ipynb #d4c703c8
+# %% ../nbs/00_source.ipynb #cabd312c
 WINDOW = 1 << 18   # bytes that are read as one batch
 
 @dataclass(frozen=True)
@@ -319,7 +319,7 @@ class Layout:
     under: str | None = None                      # the member that holds the records
     between: Boundary | None = None               # where one record of an array most likely ends and the next begins
 
-# %% ../nbs/00_source.ipynb #ca6efaf5
+# %% ../nbs/00_source.ipynb #c87090cd
 def _document(data: memoryview, pos: int, under: Collection[str], wanted: Collection[str]) -> Layout | None:
     "The layout of a document that holds its records in a member of `under`; None if there is no such member"
     head: dict[str, tuple[int, int]] = {}
@@ -350,7 +350,7 @@ def _trimmed(data: memoryview, start: int, end: int) -> int:
     while end > start and data[end-1] in b" \t\r\n": end -= 1
     return end
 
-# %% ../nbs/00_source.ipynb #1f7db2be
+# %% ../nbs/00_source.ipynb #f5066975
 def layout(
     data: memoryview, name: str = "log", under: Collection[str] = ("simulations",), wanted: Collection[str] = ()
 ) -> Layout:
@@ -374,7 +374,7 @@ def layout(
     if mark not in (b"{", b"[") and not _is_lines(data, start, name): raise InputError(_not_json(data, start, name, None))
     return Layout("lines", start)
 
-# %% ../nbs/00_source.ipynb #694c3dd1
+# %% ../nbs/00_source.ipynb #57da441e
 def _line_end(data: Any, pos: int, most: int | None = None) -> int:
     "The position behind the line that holds `pos`, its newline included; looks no further than `most`"
     end = getattr(data, "obj", data).find(b"\n", pos, len(data) if most is None else most)   # of a memoryview the bytes behind it: many times faster than a pattern
@@ -422,7 +422,7 @@ def _not_json(data: memoryview, start: int, name: str, error: Exception | None) 
     if "truncated" in why: why = "the text ends in the middle of a value (a download or a run that broke off?)"
     return f"{name}: this is not valid JSON: {why}. It begins with {begins}"
 
-# %% ../nbs/00_source.ipynb #e7daff39
+# %% ../nbs/00_source.ipynb #0fb3a4f2
 _AT = re.compile(r"(.*?)(?: - at `(.*)`)?$", re.S)
 
 _ANY = msgspec.json.Decoder()
@@ -456,7 +456,7 @@ def _mend(value: Any, path: str, notes: list[str]) -> Any:
         return {_mend(k, f"{path}.{k!a}", notes): _mend(v, f"{path}.{_HALF.sub(chr(0xFFFD), k)}", notes) for k, v in value.items()}
     return value
 
-# %% ../nbs/00_source.ipynb #c33f3069
+# %% ../nbs/00_source.ipynb #04d0bdb1
 def second_chance(raw: Any) -> tuple[Any, list[str]]:
     "Read a value that `strict` refused, as real tools write it: (value, what was mended). Raises Rejected if it is no JSON at all"
     notes: list[str] = []
@@ -476,7 +476,7 @@ def typed(value: Any, type: Any) -> Any:
     try: return msgspec.convert(value, type)
     except msgspec.ValidationError as e: raise _refusal(e) from None
 
-# %% ../nbs/00_source.ipynb #37020d2d
+# %% ../nbs/00_source.ipynb #8b5bf673
 Extents = list[tuple[int, int]]
 
 def exact(data: memoryview, form: Layout, start: int, stop: int) -> tuple[Extents, int]:
@@ -514,7 +514,7 @@ def _record_end(data: memoryview, form: Layout, pos: int) -> int:
     apart = None if array else _NEXT_VALUE.search(data, pos + 1)
     return apart.end() if apart else len(data)
 
-# %% ../nbs/00_source.ipynb #aa76e748
+# %% ../nbs/00_source.ipynb #1771e03d
 def closes(data: memoryview, form: Layout, pos: int) -> bool:
     "Whether the list of records ends at `pos`"
     if form.shape != "array" or data[pos:pos+1] != b"]": return False
@@ -526,7 +526,7 @@ def closes(data: memoryview, form: Layout, pos: int) -> bool:
     except (msgspec.DecodeError, RecursionError): return False
     return end == len(data)
 
-# %% ../nbs/00_source.ipynb #1706cb27
+# %% ../nbs/00_source.ipynb #1b1e3610
 @dataclass
 class Batch:
     "Records that begin in data[start:stop]: all of them read, or where each of them is"
@@ -535,7 +535,7 @@ class Batch:
     records: list[Any] | None       # None: the extents must be read one by one
     extents: Extents | None = None
 
-# %% ../nbs/00_source.ipynb #f2b15073
+# %% ../nbs/00_source.ipynb #47aaabf9
 def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgspec.json.Decoder) -> Iterator[Batch]:
     "Read the records that begin in data[start:stop]; `decoder` reads a list of them"
     pos = start
@@ -567,7 +567,7 @@ def _decode(window: memoryview, form: Layout, decoder: msgspec.json.Decoder) -> 
     try: return decoder.decode_lines(window) if form.shape == "lines" else decoder.decode(b"".join((b"[", window, b"]")))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError): return None
 
-# %% ../nbs/00_source.ipynb #63cb977c
+# %% ../nbs/00_source.ipynb #3f555226
 def named(type: Any, dropped: Iterable[str] = ()) -> Any:
     "What a record type declares, as a tree: {member: tree} for a Struct, [tree] for a list, None for anything. `dropped` adds paths such as messages[].raw_data"
     tree = _tree(msgspec.inspect.type_info(type), {})
@@ -600,7 +600,7 @@ def unnamed(value: Any, tree: Any, path: str = "$") -> Iterator[str]:
     elif isinstance(value, list) and isinstance(tree, list):
         for inner in value: yield from unnamed(inner, tree[0], path + "[]")
 
-# %% ../nbs/00_source.ipynb #e9f11fc4
+# %% ../nbs/00_source.ipynb #b2479de4
 def closed(tree: Any, above: tuple[Any, ...] = ()) -> Any:
     "The msgspec type of a record with no other members than `tree` (see `named`) has; their values are not looked at"
     if tree is None or tree == [None]: return msgspec.Raw
@@ -611,7 +611,7 @@ def closed(tree: Any, above: tuple[Any, ...] = ()) -> Any:
     ]
     return msgspec.defstruct("Closed", fields, forbid_unknown_fields=True, gc=False) | None
 
-# %% ../nbs/00_source.ipynb #714b7575
+# %% ../nbs/00_source.ipynb #22fd9870
 def repeated_keys(raw: Any) -> list[str]:
     "The members that occur twice in one object of a JSON text, of which only the last counts"
     twice: list[str] = []

@@ -34,7 +34,7 @@ from .dataset import Filter, Key, Name
 from .project import is_placeholder
 from .trace import ClosedModel
 
-# %% ../nbs/46_spec.ipynb #d3d69cb5
+# %% ../nbs/46_spec.ipynb #05efbbac
 ReferencedKey = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_\-$]{1,250}\z")]
 
 def _or_placeholder(value: Any, check: Callable[[Any], Any]) -> Any: return value if is_placeholder(value) else check(value)
@@ -64,7 +64,7 @@ _CONFIG = 'write {0}: "<< config.{0} >>" and put the {1} under config:'
 ModelParameter = Annotated[str, AfterValidator(_placeholder_only("model key", _SPEC.format("model")))]
 DatasetParameter = Annotated[str, AfterValidator(_placeholder_only("dataset key", _SPEC.format("dataset")))]
 
-# %% ../nbs/46_spec.ipynb #3293faf1
+# %% ../nbs/46_spec.ipynb #bb8bc790
 Dtype = Literal["string", "integer", "float", "boolean"]
 
 class Parameter(ClosedModel):
@@ -98,7 +98,7 @@ class StringParameter(Parameter):
     string_kind: Literal["freeform", "python", "jinja"] = "freeform"
     examples: list[Example] | None = None
 
-# %% ../nbs/46_spec.ipynb #c2e7d49b
+# %% ../nbs/46_spec.ipynb #b237d129
 class IntParameter(Parameter):
     "A whole number"
     type: Literal["int"]
@@ -118,7 +118,7 @@ class BooleanParameter(Parameter):
     type: Literal["boolean"]
     default_value: bool | None = None
 
-# %% ../nbs/46_spec.ipynb #8c17fbd5
+# %% ../nbs/46_spec.ipynb #4698d4b1
 class CategoricalParameter(Parameter):
     "One of a few texts"
     type: Literal["categorical"]
@@ -152,7 +152,7 @@ AnyParameter = Annotated[
     Field(discriminator="type"),
 ]
 
-# %% ../nbs/46_spec.ipynb #40dfcaef
+# %% ../nbs/46_spec.ipynb #7d3830da
 class BaseMetric(ClosedModel):
     "What all metrics have"
     key: Key | None = None
@@ -175,7 +175,7 @@ class WeightedMetric(BaseMetric):
     weights: Annotated[dict[str, float], Field(min_length=1), WrapValidator(_or_placeholder)]
     name: str | None = None
 
-# %% ../nbs/46_spec.ipynb #e668582b
+# %% ../nbs/46_spec.ipynb #3faa1986
 class RecallMetric(BaseMetric):
     "The part of what was there that was found"
     type: Literal["recall"]
@@ -230,7 +230,7 @@ Metric = Annotated[
     Field(discriminator="type"),
 ]
 
-# %% ../nbs/46_spec.ipynb #49696f70
+# %% ../nbs/46_spec.ipynb #9e32c65b
 class BaseScorer(ClosedModel):
     "What all scorers have"
     key: Key | None = None
@@ -262,7 +262,7 @@ class CoverageScorer(BaseScorer):
     function_calls: str
     mode: Literal["any_order", "in_order"] = "any_order"
 
-# %% ../nbs/46_spec.ipynb #6b4c396b
+# %% ../nbs/46_spec.ipynb #60a25ee0
 class JudgeScorer(BaseScorer):
     "What scorers that ask a model have"
     model_key: ModelParameter
@@ -276,7 +276,7 @@ class ClassifierScorer(JudgeScorer):
     correct_labels: list[str]
     incorrect_labels: list[str]
 
-# %% ../nbs/46_spec.ipynb #317b1fb5
+# %% ../nbs/46_spec.ipynb #e51240f3
 class RatingScorer(JudgeScorer):
     "A model gives a number"
     type: Literal["model_as_a_judge_scorer"]
@@ -288,7 +288,7 @@ class LabelScorer(JudgeScorer):
     type: Literal["labeler_via_model"]
     valid_labels: list[str] = []
 
-# %% ../nbs/46_spec.ipynb #8ad09c67
+# %% ../nbs/46_spec.ipynb #98ef184d
 RagScore = Literal[
     "recall",
     "precision",
@@ -324,7 +324,7 @@ Scorer = Annotated[
     PythonScorer | TextScorer | ChoiceScorer | CoverageScorer | ClassifierScorer | RatingScorer | LabelScorer | RagScorer,
     Field(discriminator="type")]
 
-# %% ../nbs/46_spec.ipynb #9aff2dc5
+# %% ../nbs/46_spec.ipynb #8af60630
 class Postprocessor(ClosedModel):
     "Python that makes several results of one"
     type: Literal["python"]
@@ -348,7 +348,7 @@ class PythonSolver(BaseSolver):
     type: Literal["python"]
     run_solver_snippet: str
 
-# %% ../nbs/46_spec.ipynb #5b42486b
+# %% ../nbs/46_spec.ipynb #c245048e
 class ChatText(ClosedModel):
     "A message of a prompt"
     role: Role
@@ -374,7 +374,7 @@ class GroupedSolver(BaseSolver):
     type: Literal["grouped_single_turn_solver"]
     input_builder: GenericInput
 
-# %% ../nbs/46_spec.ipynb #4392c94c
+# %% ../nbs/46_spec.ipynb #0f351ea8
 class Termination(ClosedModel):
     "When a conversation ends: a text that occurs in the message"
     includes: str
@@ -401,7 +401,7 @@ class GenerateMessage(ClosedModel):
     output_role: Role | None = None
     terminate_if: Termination | None = None
 
-# %% ../nbs/46_spec.ipynb #e20b68d0
+# %% ../nbs/46_spec.ipynb #77418ff0
 class Loop(ClosedModel):
     "Messages over and over"
     type: Literal["loop"]
@@ -426,7 +426,7 @@ Solver = Annotated[
     PassThroughSolver | PythonSolver | SingleTurnSolver | GroupedSolver | MultiTurnSolver, Field(discriminator="type")
 ]
 
-# %% ../nbs/46_spec.ipynb #401cd363
+# %% ../nbs/46_spec.ipynb #d0243a4c
 class TaskDataset(ClosedModel):
     "The dataset of a task, or several that are read side by side"
     source: Literal["dataset"]
@@ -455,7 +455,7 @@ class PassAggregator(ClosedModel):
     k: Annotated[int, Field(ge=1)]
     score_name: str | None = None
 
-# %% ../nbs/46_spec.ipynb #22cf5df2
+# %% ../nbs/46_spec.ipynb #aab8078c
 class ScoreAggregator(ClosedModel):
     "The score to be aggregated, and how"
     score_name: str
@@ -472,7 +472,7 @@ class ActionRule(ClosedModel):
     action: Literal["exclude_from_metrics"]
     filter: Filter
 
-# %% ../nbs/46_spec.ipynb #e80c7f42
+# %% ../nbs/46_spec.ipynb #6fc3aeb7
 class BenchmarkTask(ClosedModel):
     "Rows, a solver, and scorers"
     type: Literal["benchmark_task"]
@@ -512,7 +512,7 @@ class Task(ClosedModel):
     ]
     tags: list[str] = []
 
-# %% ../nbs/46_spec.ipynb #4f2a83a4
+# %% ../nbs/46_spec.ipynb #b009f5a1
 class Repeatability(ClosedModel):
     "How often to repeat the whole"
     num_runs: Annotated[int, Field(ge=2)]
@@ -542,7 +542,7 @@ class TaskSpecification(BaseSpecification):
     display_name: Name | None = None
     task_result_log_path: str | None = None
 
-# %% ../nbs/46_spec.ipynb #8e0d0ab0
+# %% ../nbs/46_spec.ipynb #bd1818bb
 class RepeatedEvaluation(ClosedModel):
     "What is repeated"
     evaluation_key: str
@@ -571,7 +571,7 @@ class Evaluation(ClosedModel):
     domains: Literal["any"] | list[str] = []
     providers: Literal["any"] | list[str] = []
 
-# %% ../nbs/46_spec.ipynb #ef7bc084
+# %% ../nbs/46_spec.ipynb #dfa29247
 class RiskProfile(ClosedModel):
     "Where an app is used and what it may do"
 
@@ -606,7 +606,7 @@ class App(ClosedModel):
     judge_model_key: str | None = None
     risk_scorers: list[str] = []
 
-# %% ../nbs/46_spec.ipynb #b0a8a12e
+# %% ../nbs/46_spec.ipynb #4ef4c92b
 class RunTrials(ClosedModel):
     "How often each row is run"
     num_trials: Annotated[int, Field(ge=2)]

@@ -27,7 +27,7 @@ from .row import Row
 from .source import InputError
 from .trace import Trace
 
-# %% ../nbs/53_table.ipynb #10cc09ee
+# %% ../nbs/53_table.ipynb #1ab378d9
 SHORT = 120   # bytes of a value that is shown in a table
 KNOWN = ("model", "agent", "total_tokens", "total_time", "message_count", "error")   # of the metadata
 
@@ -59,7 +59,7 @@ def short_values(line: bytes, column: str = "trace") -> dict[str, Any]:
         if name not in told and isinstance(value, str | int | float) and len(str(value)) <= SHORT: told[name] = value
     return told
 
-# %% ../nbs/53_table.ipynb #9bffa699
+# %% ../nbs/53_table.ipynb #c30132ab
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {"<": lambda a, b: a < b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, ">=": lambda a, b: a >= b}
 
 def condition(text: str) -> Callable[[Any], bool]:
@@ -85,7 +85,7 @@ def same(value: Any, text: str) -> bool:
 
 def shown_value(value: Any) -> str: return "" if value is None else as_text(value)
 
-# %% ../nbs/53_table.ipynb #9f2a352f
+# %% ../nbs/53_table.ipynb #48a7ef58
 class Table:
     "Rows by number, from 0: `columns` for sorting and filtering, `row(n)` with its trace; `n` of `order` are left after filters"
     def __init__(self, count: int, row: Callable[[int], dict[str, Any]], read: Callable[[], list[dict[str, Any]]], *, head: Callable[[int], list[dict[str, Any]]] | None = None,
@@ -138,7 +138,7 @@ class Table:
 
     def __len__(self) -> int: return self.count
 
-# %% ../nbs/53_table.ipynb #d664035f
+# %% ../nbs/53_table.ipynb #0b6adbf6
 def of_dataset(data: Dataset, column: str = "trace") -> Table:
     "The table of a dataset"
     if data.path.suffix != ".jsonl": return Table(len(data), data.row, lambda: [short_of(r, column) for r in data.plain()], trace_column=column, name=data.path.name)
@@ -172,7 +172,7 @@ def _row(given: Any, column: str) -> dict[str, Any]:
     if isinstance(given, Trace | Mapping): return {column: plain_of(given)}
     raise InputError(f"expected rows or traces, got {type(given).__name__}")
 
-# %% ../nbs/53_table.ipynb #bd2c59d8
+# %% ../nbs/53_table.ipynb #c006550e
 def why(row: Mapping[str, Any]) -> str | None:
     "Why a sample failed, in a few words: what was never called first; None if it did not fail"
     found = sorted((kind for kind, _ in kinds([row])), key=lambda kind: not kind.startswith("action"))

@@ -45,7 +45,7 @@ class ClosedModel(BaseModel):
     "A shape that refuses fields it does not know"
     model_config = ConfigDict(extra="forbid")
 
-# %% ../nbs/01_trace.ipynb #12ad474e
+# %% ../nbs/01_trace.ipynb #c959e4c0
 class ImageDetail(StrEnum):
     "How closely a model should look at an image"
     low = "low"
@@ -75,7 +75,7 @@ class LogProb(TopLogProb):
     "The token the model chose, and its rivals"
     top_logprobs: list[TopLogProb]
 
-# %% ../nbs/01_trace.ipynb #015a2a27
+# %% ../nbs/01_trace.ipynb #bfab5307
 class InputTextContent(OpenModel):
     "Text that went in"
     type: Literal["input_text"] = "input_text"
@@ -125,7 +125,7 @@ class InputVideoContent(OpenModel):
     type: Literal["input_video"] = "input_video"
     video_url: str
 
-# %% ../nbs/01_trace.ipynb #cdb4a44d
+# %% ../nbs/01_trace.ipynb #6811f0f8
 MessagePart = Annotated[
     InputTextContent
     | OutputTextContent
@@ -140,13 +140,13 @@ MessagePart = Annotated[
 ]
 OutputPart = Annotated[InputTextContent | InputImageContent | InputFileContent, Field(discriminator="type")]
 
-# %% ../nbs/01_trace.ipynb #9d316710
+# %% ../nbs/01_trace.ipynb #1715a0b3
 def json_text(value: Any) -> str:
     "Compact JSON text of plain data, integers of any size exact, text beyond ASCII as it is"
     try: return orjson.dumps(value).decode()
     except TypeError: return msgspec.json.encode(value).decode()
 
-# %% ../nbs/01_trace.ipynb #cda3c78a
+# %% ../nbs/01_trace.ipynb #f222629b
 class MessageStatus(StrEnum):
     "Whether an item is whole"
     in_progress = "in_progress"
@@ -201,7 +201,7 @@ class FunctionCallOutput(OpenModel):
     output: str | list[OutputPart]
     status: FunctionCallOutputStatusEnum
 
-# %% ../nbs/01_trace.ipynb #ecf5d470
+# %% ../nbs/01_trace.ipynb #f66a9756
 class UserMessage(Message):
     "A message whose role is user"
     role: Literal[MessageRole.user] = MessageRole.user  # type: ignore[assignment]
@@ -245,7 +245,7 @@ class TraceMetadata(ClosedModel):
     error: str | None = None
     extra: dict[str, Any] | None = None
 
-# %% ../nbs/01_trace.ipynb #42ee8a61
+# %% ../nbs/01_trace.ipynb #f9182a40
 class BaseTraceEvent(ClosedModel):
     "What every event has"
     id: str | None = None
@@ -289,7 +289,7 @@ class ModelCallEvent(BaseTraceEvent):
     total_time: float | None = None
     error: str | None = None
 
-# %% ../nbs/01_trace.ipynb #894b896d
+# %% ../nbs/01_trace.ipynb #b75dc2d0
 class SpanBeginEvent(BaseTraceEvent):
     "A sub-agent or a tool begins its work"
     span_id: str  # type: ignore[assignment]
@@ -334,7 +334,7 @@ TraceEvent = Annotated[
     Field(discriminator="type"),
 ]
 
-# %% ../nbs/01_trace.ipynb #5f319b6c
+# %% ../nbs/01_trace.ipynb #7be966fa
 _TAGS = frozenset(get_args(get_type_hints(m)["type"])[0] for union in (MessagePart, TraceItem, TraceEvent, OutputPart)
                   for m in get_args(get_args(union)[0]))
 
@@ -381,7 +381,7 @@ def explain(error: ValidationError, most: int = 3) -> str:
     found = list(dict.fromkeys(map(_finding, errors)))
     return "\n".join(found[:most] + ([f"... and {len(found) - most} more"] if len(found) > most else []))
 
-# %% ../nbs/01_trace.ipynb #549dc97d
+# %% ../nbs/01_trace.ipynb #58831c72
 class Turn(BaseModel):
     "A user's message and everything until the next one"
     user_message: Message
@@ -405,7 +405,7 @@ def _pairs(items: Iterable[Any]) -> list[tuple[FunctionCall, FunctionCallOutput 
     outputs = {i.call_id: i for i in items if isinstance(i, FunctionCallOutput)}
     return [(i, outputs.get(i.call_id)) for i in items if isinstance(i, FunctionCall)]
 
-# %% ../nbs/01_trace.ipynb #b1e2fbb8
+# %% ../nbs/01_trace.ipynb #45fc8434
 class Conversation:
     "What a trace holds, by kind"
     if TYPE_CHECKING: items: list[Any]
@@ -450,7 +450,7 @@ def _of(items: Iterable[Any], kind: Any, role: str | None = None) -> list[Any]:
     "The items of one class and, for messages, of one role"
     return [i for i in items if isinstance(i, kind) and (role is None or i.role == role)]
 
-# %% ../nbs/01_trace.ipynb #49ae0b7a
+# %% ../nbs/01_trace.ipynb #81e30558
 def part_text(part: Any) -> str | None:
     "The text of a part, a refusal included; None for an image, a file or a video"
     return getattr(part, "text", None) or getattr(part, "refusal", None)
@@ -483,7 +483,7 @@ class Lookups(Conversation):
     def get_first_system_prompt(self) -> str | None:
         return text_of(self.system_messages[0].content) if self.system_messages else None
 
-# %% ../nbs/01_trace.ipynb #22daadc3
+# %% ../nbs/01_trace.ipynb #1b9e9ecb
 def _short(text: str, width: int = 88) -> str:
     "`text` on one line, cut at `width` characters"
     flat = " ".join(text.split())
@@ -520,7 +520,7 @@ class Readable(Shown, Lookups):
     def __repr__(self) -> str: return self.text(100)
     def __str__(self) -> str: return self.text()
 
-# %% ../nbs/01_trace.ipynb #c3a8466b
+# %% ../nbs/01_trace.ipynb #b27a17fa
 def sort_events(events: Sequence[Any]) -> list[Any]:
     "Events by time; raises ValueError if only some have a timestamp, TypeError if naive and aware times are mixed"
     timed = [e.timestamp is not None for e in events if not isinstance(e, SpanEndEvent)]
@@ -558,7 +558,7 @@ def _event_items(e: Any) -> Iterator[Any]:
                 id=e.call_id, call_id=e.call_id, output=e.result, status=FunctionCallOutputStatusEnum.completed
             )
 
-# %% ../nbs/01_trace.ipynb #901c64df
+# %% ../nbs/01_trace.ipynb #cba4d932
 class Canonical:
     "A trace in canonical full form"
     if TYPE_CHECKING:
@@ -573,7 +573,7 @@ class Canonical:
         "The canonical full form, under the name that the platform's package gives it"
         return self.model_dump(**kwargs)
 
-# %% ../nbs/01_trace.ipynb #7537072d
+# %% ../nbs/01_trace.ipynb #cb385312
 class Trace(Readable, Canonical, ClosedModel):
     "One conversation: items in order, metadata, and events if the log had them"
     FORMAT: Literal["open_responses", "latticeflow"] = "open_responses"
@@ -627,7 +627,7 @@ class Trace(Readable, Canonical, ClosedModel):
             if b.parent_span_id == self.span_id and b.span_id != self.span_id
         ]
 
-# %% ../nbs/01_trace.ipynb #b6db4201
+# %% ../nbs/01_trace.ipynb #5c704182
 def _below(span_id: str, begins: Sequence[SpanBeginEvent]) -> set[str]:
     "A span and all spans inside it"
     found, grown = {span_id}, True
@@ -713,7 +713,7 @@ def plain_metadata(
         "extra": extra,
     }
 
-# %% ../nbs/01_trace.ipynb #70abb62b
+# %% ../nbs/01_trace.ipynb #dfee6e99
 _TIME = TypeAdapter(datetime)
 
 def stamp(value: Any) -> str | None:
@@ -721,7 +721,7 @@ def stamp(value: Any) -> str | None:
     try: return _TIME.dump_python(_TIME.validate_python(value), mode="json")
     except ValidationError: return None
 
-# %% ../nbs/01_trace.ipynb #1c3f8c59
+# %% ../nbs/01_trace.ipynb #f3ec8b51
 @cache
 def twin(model: Any) -> Any:
     "The msgspec type that accepts what the pydantic type `model` accepts, strictly: nothing coerced, `type` and `role` spelled out"

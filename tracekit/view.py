@@ -36,7 +36,7 @@ from .source import InputError
 from .table import Table, condition
 from .trace import Trace
 
-# %% ../nbs/60_view.ipynb #5466d86d
+# %% ../nbs/60_view.ipynb #195fa077
 class Viewer(W.VBox):
     "What all viewers share: a hidden field for clicks, and the static form of what they show"
     def __init__(self, children: Sequence[Any], label: str):
@@ -62,7 +62,7 @@ class Viewer(W.VBox):
         bundle = super()._repr_mimebundle_(include=include, exclude=exclude, **kw)
         return {**(bundle or {}), "text/plain": self.label, "text/html": self.static_html()}
 
-# %% ../nbs/60_view.ipynb #32248793
+# %% ../nbs/60_view.ipynb #863862ac
 def button(text: str, act: Callable[[], Any], tip: str = "") -> W.Button:
     "A button that calls `act`"
     made = W.Button(description=text, tooltip=tip or text, layout=W.Layout(width="auto"))
@@ -102,7 +102,7 @@ class _Controls(Viewer):
             line(self.note, button("Add note", self.does("add_note", "")), button("Good", self.does("add_note", "good")), button("Bad", self.does("add_note", "bad"))),
         ], "")
 
-# %% ../nbs/60_view.ipynb #b3a15894
+# %% ../nbs/60_view.ipynb #faea1c4b
 PAGE = 40   # entries on a page
 
 class _Shown(_Controls):
@@ -178,7 +178,7 @@ class _Shown(_Controls):
 
 MOVE = Markup("<style onload=\"const r=this.parentElement,e=r.querySelector('mark.tk-now')||r.querySelector('.tk-target');if(e){e.scrollIntoView({block:'nearest'});const s=r.querySelector('.tk-target summary');if(s&&document.activeElement===document.body)s.focus({preventScroll:true})}\"></style>")
 
-# %% ../nbs/60_view.ipynb #1046ce9e
+# %% ../nbs/60_view.ipynb #151842e4
 class TraceViewer(_Shown):
     "Read one trace: search, filter, fold, go to an address, take notes. `notes` is a dict of texts by address"
     def __init__(self, trace: Any, columns: Mapping[str, Any] | None = None, *, title: str = "", highlights: Mapping[str, str] | Iterable[str] = (),
@@ -255,7 +255,7 @@ class TraceViewer(_Shown):
     def static_html(self) -> str:
         return trace_html(self.trace, self.columns, title=self.title, highlights=self._highlights, notes=self.notes, mode=self.show.value, unfold=self.unfold)
 
-# %% ../nbs/60_view.ipynb #8b2f5e55
+# %% ../nbs/60_view.ipynb #ab7fb5ab
 ROWS = 10   # rows on a page
 
 class DatasetViewer(Viewer):
@@ -361,7 +361,7 @@ class DatasetViewer(Viewer):
     def _on_go(self, address: str) -> None: self.trace_viewer.go(address)
     def static_html(self) -> str: return dataset_html(self.table)
 
-# %% ../nbs/60_view.ipynb #c11efccc
+# %% ../nbs/60_view.ipynb #d58081b4
 class ResultViewer(DatasetViewer):
     "Walk through a result: figures, failures by kind, and beside each trace what was checked and why it failed"
     def __init__(self, result: Result, **options: Any):
@@ -387,7 +387,7 @@ class ResultViewer(DatasetViewer):
 
     def static_html(self) -> str: return result_html(self.result)
 
-# %% ../nbs/60_view.ipynb #8b2d03e1
+# %% ../nbs/60_view.ipynb #ca56c8bb
 MOST = 1000   # records of a log that are opened
 
 def view(given: Any, **options: Any) -> Viewer:
@@ -421,7 +421,7 @@ def _is_plain(path: Path) -> bool:
     "Whether the first line of a file can be a row"
     with path.open("rb") as f: return f.readline(1 << 26).lstrip()[:1] == b"{"
 
-# %% ../nbs/60_view.ipynb #8ee01b32
+# %% ../nbs/60_view.ipynb #a7a70da6
 def summary_html(given: Any) -> str:
     "The compact static form of a Trace, a Row, a Dataset or a Result"
     if hasattr(given, "tasks"): return result_html(Result(given.tasks.values(), given.notes), 6, 0)
@@ -429,7 +429,7 @@ def summary_html(given: Any) -> str:
     if hasattr(given, "trace"): return trace_html(given.trace, given.columns, most=12)
     return trace_html(given, most=12)
 
-# %% ../nbs/60_view.ipynb #0876a971
+# %% ../nbs/60_view.ipynb #7cfa12c1
 def raw_block(cell: Any) -> None:
     "Turn the HTML outputs of a notebook cell into raw blocks, and drop widgets: for the processors of a docs build"
     for found in cell.get("outputs", []):
@@ -441,7 +441,7 @@ def raw_block(cell: Any) -> None:
         fence = "`"*(max([2, *map(len, re.findall("`+", html))]) + 1)
         data["text/markdown"] = f"\n{fence}{{=html}}\n{html}\n{fence}\n"
 
-# %% ../nbs/60_view.ipynb #216d36cc
+# %% ../nbs/60_view.ipynb #0bacaf68
 class _Callable(ModuleType):
     "A module that can be called like the function of the same name"
     def __call__(self, *args: Any, **kwargs: Any) -> Viewer: return view(*args, **kwargs)

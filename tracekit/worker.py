@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-# %% ../nbs/41_worker.ipynb #c18a9e9d
+# %% ../nbs/41_worker.ipynb #759b797a
 @dataclass
 class Failure:
     "What went wrong with one item: `kind` is error, timeout or crash, `cause` says it in words"
@@ -28,7 +28,7 @@ class Failure:
     cause: str
     def __str__(self) -> str: return self.cause
 
-# %% ../nbs/41_worker.ipynb #7906f2dc
+# %% ../nbs/41_worker.ipynb #ec09923a
 def guarded(function: Callable[[Any], Any], item: Any) -> Any:
     "What `function` returns for `item`; a Failure if it raises"
     try:
@@ -49,7 +49,7 @@ def told(error: BaseException) -> str:
     what = "the code called exit" + f" ({text})"*bool(text) if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
     return tidy(what)[:1000] + (f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else "")
 
-# %% ../nbs/41_worker.ipynb #b78b5ec4
+# %% ../nbs/41_worker.ipynb #c2c2b77d
 def cores() -> int:
     "How many processors this process may use"
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -69,7 +69,7 @@ def _quiet() -> None:
     os.dup2(2, 1)
     sys.stdout = sys.stderr = open(2, "w", closefd=False, buffering=1, errors="backslashreplace")
 
-# %% ../nbs/41_worker.ipynb #ecd195a3
+# %% ../nbs/41_worker.ipynb #ba6538de
 class _Pool:
     "Worker processes, and what is on its way through them"
     def __init__(self, function: Callable[[Any], Any], workers: int, limit: float):
@@ -101,7 +101,7 @@ def _lost(error: Exception, limit: float) -> Failure:
     if isinstance(error, ProcessExpired): return Failure("crash", f"its process died with exit code {error.exitcode}")
     return Failure("error", f"the result cannot be sent back: {type(error).__name__}: {error}")
 
-# %% ../nbs/41_worker.ipynb #b5441b30
+# %% ../nbs/41_worker.ipynb #4f015a48
 def isolated(function: Callable[[Any], Any], items: Iterable[Any], workers: int = 1, limit: float = 60.0) -> Iterator[Any]:
     "The result of `function` for every item, in order, each a value or a Failure; `limit` is in seconds an item. Function and items must pickle"
     pool = _Pool(function, workers, limit)

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 # %% ../nbs/25_yamlfile.ipynb #259504c3
 from .source import InputError
 
-# %% ../nbs/25_yamlfile.ipynb #3e392f18
+# %% ../nbs/25_yamlfile.ipynb #b5ea6a20
 @dataclass
 class Finding:
     "One thing that is wrong with a file; `level` is error, warning, or platform (only the platform refuses it)"
@@ -44,7 +44,7 @@ def printable(text: str) -> str:
     "Text on one line, with everything escaped that could play tricks on a terminal"
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
-# %% ../nbs/25_yamlfile.ipynb #e886e898
+# %% ../nbs/25_yamlfile.ipynb #7bdcc11a
 At = tuple[str | int, ...]
 
 class Place(NamedTuple):
@@ -61,7 +61,7 @@ def meant(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name[:99], sorted({k for k in known if len(k) < 99} - {name})[:200], 1, 0.7)
     return f"did you mean {near[0]}?" if near else ""
 
-# %% ../nbs/25_yamlfile.ipynb #f621384a
+# %% ../nbs/25_yamlfile.ipynb #73503857
 @dataclass
 class Doc:
     "A YAML file with all that it names: plain data, and where each value was written"
@@ -102,7 +102,7 @@ class Doc:
         listed = self.get(at)
         yield from (((*at, n), e) for n, e in enumerate(listed if isinstance(listed, list) else []) if isinstance(e, dict))
 
-# %% ../nbs/25_yamlfile.ipynb #de6233f5
+# %% ../nbs/25_yamlfile.ipynb #249142ae
 MAX_TEXT, MAX_SIZE, MAX_DEPTH = 1 << 20, 1 << 23, 80
 _NODE = 128   # what a value costs, beside its text
 
@@ -124,7 +124,7 @@ class _Loader(yaml.SafeLoader):
         self.depth -= 1
         return node
 
-# %% ../nbs/25_yamlfile.ipynb #e49345f6
+# %% ../nbs/25_yamlfile.ipynb #03fdc6a1
 def _compose(text: str) -> Any:
     "The root node of a YAML text, None if it is empty"
     try: return _Loader(text).get_single_node()
@@ -150,7 +150,7 @@ def _measure(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
 
 def _line(node: Any) -> int: return int(node.start_mark.line) + 1
 
-# %% ../nbs/25_yamlfile.ipynb #181cc30c
+# %% ../nbs/25_yamlfile.ipynb #e442f1e9
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "timestamp")}
 _SCALARS = yaml.constructor.SafeConstructor()
@@ -187,7 +187,7 @@ def _merged(node: Any) -> dict[str, tuple[int, Any]]:
     if not isinstance(node, yaml.MappingNode): raise _Trouble(_line(node), "<<: merges only mappings")
     return _pairs(node)
 
-# %% ../nbs/25_yamlfile.ipynb #7802ae7d
+# %% ../nbs/25_yamlfile.ipynb #79d6ef6e
 _VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})", re.ASCII)
 _TODO = "((TODO))"
 
@@ -231,13 +231,13 @@ def real_path(path: Path) -> Path:
     try: return path.resolve()
     except (OSError, ValueError, RuntimeError) as e: raise _Trouble(0, f"{str(path)!r:.200} is no path: {e!s:.200}", _RELATIVE) from None
 
-# %% ../nbs/25_yamlfile.ipynb #7fca856b
+# %% ../nbs/25_yamlfile.ipynb #dd4a2196
 def project_folder(path: Path) -> Path:
     "The folder of the project that a file belongs to: the nearest one, up to three levels above it, with a run.yaml or app.yaml"
     folders = [path.parent, *path.absolute().parent.parents][:4]
     return next((f for f in folders if (f/"run.yaml").is_file() or (f/"app.yaml").is_file()), path.parent)
 
-# %% ../nbs/25_yamlfile.ipynb #afa8157e
+# %% ../nbs/25_yamlfile.ipynb #69a7f259
 class _Scalars(_Reader):
     "The part of the reader that makes values of scalars"
     def scalar(self, node: Any, at: At, chain: tuple[Path, ...]) -> Any:
@@ -268,7 +268,7 @@ class _Scalars(_Reader):
     def tell(self, at: At, what: str, todo: str, level: str) -> None:
         self.doc.problems.append(self.doc.finding(at, what, todo, level))
 
-# %% ../nbs/25_yamlfile.ipynb #08cffb03
+# %% ../nbs/25_yamlfile.ipynb #38470e01
 class _Values(_Scalars):
     "The part of the reader that makes values"
     def file(self, path: Path, at: At, chain: tuple[Path, ...]) -> Any:
@@ -321,7 +321,7 @@ class _Values(_Scalars):
         if not isinstance(data, dict): raise _Trouble(line, f"$ref: {path} holds no mapping, so no key can stand beside it")
         return {k: self.item(n, (*at, k), at_line, chain) for k, (at_line, n) in beside.items() if k not in data} | data
 
-# %% ../nbs/25_yamlfile.ipynb #3a5f1116
+# %% ../nbs/25_yamlfile.ipynb #ed8b81e5
 def environment(file: str | Path | None = None) -> dict[str, str]:
     "The environment variables, and those of `file` or of the .env in the current directory"
     from dotenv import dotenv_values
@@ -331,7 +331,7 @@ def environment(file: str | Path | None = None) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as e: raise InputError(f"{path}: cannot be read as UTF-8 text: {e}") from None
     return {**{k: v for k, v in given.items() if v is not None}, **os.environ}
 
-# %% ../nbs/25_yamlfile.ipynb #80aad8ef
+# %% ../nbs/25_yamlfile.ipynb #218fa586
 def read_yaml(path: str | Path, env: Mapping[str, str] | None = None) -> Doc:
     "A YAML file and all that it names. What cannot be read is among the problems of the document; nothing is raised"
     path = Path(path)
@@ -356,7 +356,7 @@ def kind_of_value(value: Any) -> str:
     kinds = {dict: "a mapping", list: "a list", type(None): "nothing", bool: "a truth value"}
     return kinds.get(type(value)) or f"{value!r:.60}"
 
-# %% ../nbs/25_yamlfile.ipynb #52a0f468
+# %% ../nbs/25_yamlfile.ipynb #01a1e35d
 def model_findings(doc: Doc, model: Any, at: At = ()) -> list[Finding]:
     "What is wrong with the value at a path, by a pydantic model"
     try: _adapter(model).validate_python(doc.get(at))
@@ -387,7 +387,7 @@ def _steps(value: Any, error: Any) -> Iterator[str | int]:
             yield step
             value, tagged = (value[step] if here and (isinstance(value, dict) or step < len(value)) else None), False
 
-# %% ../nbs/25_yamlfile.ipynb #277650e8
+# %% ../nbs/25_yamlfile.ipynb #8c630ed4
 def _words(error: Any, model: Any) -> tuple[str, str, str]:
     "An error of pydantic in words: what, what to do, and its level"
     kind, given, context = error["type"], error["input"], error.get("ctx") or {}

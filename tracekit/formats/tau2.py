@@ -138,7 +138,7 @@ class Head(msgspec.Struct):
     tasks: list[dict[str, Any]] | None = None
     simulation_index: list[dict[str, Any]] | None = None
 
-# %% ../../nbs/formats/10_tau2.ipynb #ca14a334
+# %% ../../nbs/formats/10_tau2.ipynb #94bb9e1a
 def chunks(ticks: Iterable[Tick]) -> Iterator[tuple[Any, Message]]:
     "The messages and chunks of a voice run in their true order, each with its tick"
     for tick in ticks:
@@ -149,7 +149,7 @@ def chunks(ticks: Iterable[Tick]) -> Iterator[tuple[Any, Message]]:
                 yield tick.tick_id, Message(role=role, tool_calls=calls, timestamp=tick.timestamp)
             for result in results or (): yield tick.tick_id, result
 
-# %% ../../nbs/formats/10_tau2.ipynb #6b8926fc
+# %% ../../nbs/formats/10_tau2.ipynb #5a5eb6f4
 def utterances(stream: Iterable[tuple[Any, Message]]) -> list[Message]:
     "Merge the chunks of a voice run into readable turns; calls and results keep their places"
     stream = list(stream)
@@ -180,7 +180,7 @@ def _extend(before: Message, m: Message, tick: Any) -> None:
     before.voice["ticks"][1] = tick
     before.voice["chunks"] += 1
 
-# %% ../../nbs/formats/10_tau2.ipynb #f1a5d050
+# %% ../../nbs/formats/10_tau2.ipynb #34f0d9ff
 def messages_of(sim: Simulation) -> list[Message]:
     "The messages of a simulation of any generation; voice chunks are merged"
     if sim.ticks: return utterances(chunks(sim.ticks))
@@ -188,7 +188,7 @@ def messages_of(sim: Simulation) -> list[Message]:
     if sim.mode == "full_duplex" or sim.mode is None and any([m.utterance_ids for m in messages]): return utterances((None, m) for m in messages)
     return messages
 
-# %% ../../nbs/formats/10_tau2.ipynb #5a534833
+# %% ../../nbs/formats/10_tau2.ipynb #ad8c4df4
 @format("tau2", "tau2-bench and tau-bench results: messages, traj, trajectory or ticks", under="simulations", head=Head,
         wanted=("info", "tasks"), beside="simulations", dropped=DROPPED)
 def tau2(sim: Simulation, context: Context) -> Iterable[dict[str, Any]]:
@@ -213,14 +213,14 @@ def sniff(keys: set[str], record: Any) -> bool:
     messages = record.get("messages")
     return isinstance(messages, list) and (not messages or isinstance(messages[0], dict) and "role" in messages[0])
 
-# %% ../../nbs/formats/10_tau2.ipynb #34af3935
+# %% ../../nbs/formats/10_tau2.ipynb #dd363cce
 @tau2.part
 def index(document: Any) -> list[str] | None:
     "The ids in the index of a results document that does not hold its simulations itself"
     rows = document.get("simulation_index") if isinstance(document, dict) and "simulations" not in document else None
     return [str(row.get("id")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
 
-# %% ../../nbs/formats/10_tau2.ipynb #536d80a9
+# %% ../../nbs/formats/10_tau2.ipynb #a031b51a
 def criteria(sim: Simulation, task: dict[str, Any] | None) -> dict[str, Any] | None:
     "The evaluation criteria of one run; None if the log has none"
     found = _v1_criteria(sim.info) if task is None else task.get("evaluation_criteria")
@@ -275,7 +275,7 @@ def _v1_criteria(info: Any) -> dict[str, Any] | None:
         "reward_basis": ["DB", "COMMUNICATE"],
     }
 
-# %% ../../nbs/formats/10_tau2.ipynb #189f201d
+# %% ../../nbs/formats/10_tau2.ipynb #fca0f88d
 def _task(sim: Simulation, context: Context) -> dict[str, Any] | None:
     "The task of a run: its own copy, or the one of that id in the head"
     if sim.task is not None: return sim.task
@@ -313,7 +313,7 @@ def _setup(context: Context) -> dict[str, Any]:
     }
     return made
 
-# %% ../../nbs/formats/10_tau2.ipynb #043bc2e8
+# %% ../../nbs/formats/10_tau2.ipynb #05647e61
 @tau2.part
 def columns(sim: Simulation, context: Context) -> dict[str, Any]:
     setup, task, run = _setup(context), _task(sim, context), sim.run_info or RunInfo()
@@ -343,7 +343,7 @@ def columns(sim: Simulation, context: Context) -> dict[str, Any]:
         "initial_state": task.get("initial_state") if task else None,
     }
 
-# %% ../../nbs/formats/10_tau2.ipynb #e03e5417
+# %% ../../nbs/formats/10_tau2.ipynb #922f8973
 _EXTRA = (
     "trial",
     "seed",
@@ -377,7 +377,7 @@ _CRASHED = {
     "too_many_errors",
 }
 
-# %% ../../nbs/formats/10_tau2.ipynb #4f45cef3
+# %% ../../nbs/formats/10_tau2.ipynb #88b4cb1b
 @tau2.part
 def metadata(sim: Simulation, context: Context, items: list[dict[str, Any]]) -> dict[str, Any]:
     setup, run = _setup(context), sim.run_info or RunInfo()

@@ -28,7 +28,7 @@ from ..score import action_verdict, recorded_calls, trace_of, verdict
 from .telecom import action_met, communicated
 from ..source import TracekitError, typed
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #f98c5cc5
+# %% ../../nbs/scorers/56_tau2_db.ipynb #35adb38c
 TOOLS: dict[str, dict[str, tuple[str, ...]]] = {
     "retail": {
         "write": ("cancel_pending_order", "exchange_delivered_order_items", "modify_pending_order_address",
@@ -50,7 +50,7 @@ TOOLS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 KINDS = {domain: {name: kind for kind, names in kinds.items() for name in names} for domain, kinds in TOOLS.items()}
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #2501c518
+# %% ../../nbs/scorers/56_tau2_db.ipynb #830ee274
 def domain_of(named: Any, expected: Iterable[str], used: Iterable[str]) -> str | None:
     "The domain with a table that a row belongs to: the one it names, or else the one that knows its tools; None if there is none"
     if isinstance(named, str) and named: return next((d for d in KINDS if re.match(rf"{d}(?![a-z])", named)), None)
@@ -60,7 +60,7 @@ def domain_of(named: Any, expected: Iterable[str], used: Iterable[str]) -> str |
     best = max(own, key=lambda d: own[d], default=None)
     return best if best and (own[best] > 1 or own[best] and 2 * len(names & KINDS[best].keys()) > len(names)) else None
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #f11667d2
+# %% ../../nbs/scorers/56_tau2_db.ipynb #fd1fdc10
 WRITING = ("add apply approve book cancel change charge close create delete dismiss edit exchange issue make modify open order "
            "pay place purchase put refund register remove request reschedule return send set submit update upgrade").split()
 
@@ -69,13 +69,13 @@ def counts(name: str, domain: str) -> bool:
     if name in KINDS[domain]: return KINDS[domain][name] == "write"
     return re.split(r"_|(?<=[a-z])(?=[A-Z])", name)[0].lower() in WRITING
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #47fbfa72
+# %% ../../nbs/scorers/56_tau2_db.ipynb #b9dfd26a
 def canonical(value: Any) -> Any:
     "Text that is equal for equal JSON data only; what is no JSON data equals nothing"
     try: return json.dumps(value, sort_keys=True)
     except (TypeError, ValueError, RecursionError): return object()
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #3dd4151a
+# %% ../../nbs/scorers/56_tau2_db.ipynb #c904df4f
 def texts(value: Any) -> TypeGuard[list[str]]: return isinstance(value, list) and all([isinstance(v, str) for v in value])
 
 def in_order(ids: Any) -> Any: return sorted(ids) if texts(ids) else ids
@@ -88,7 +88,7 @@ def exchanged(args: dict[str, Any]) -> dict[str, Any]:
     "What an exchange keeps: which items, and for which, in no order"
     return {**args, "item_ids": in_order(args.get("item_ids")), "new_item_ids": in_order(args.get("new_item_ids"))}
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #32e15d88
+# %% ../../nbs/scorers/56_tau2_db.ipynb #603a8b5c
 def modified(args: dict[str, Any]) -> dict[str, Any]:
     "What a change of items keeps: pairs in order, of which only the first two may be swapped"
     old, new = args.get("item_ids"), args.get("new_item_ids")
@@ -97,7 +97,7 @@ def modified(args: dict[str, Any]) -> dict[str, Any]:
     if len(pairs) > 2 or len({*new}) == 1: pairs[:2] = sorted(pairs[:2])
     return {**args, "item_ids": [o for o, _ in pairs], "new_item_ids": [n for _, n in pairs]}
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #56922074
+# %% ../../nbs/scorers/56_tau2_db.ipynb #13c1a0eb
 def only(entries: Any, *names: str) -> Any:
     "A list of objects with these members alone; anything else as it is"
     if not (isinstance(entries, list) and all([isinstance(e, dict) for e in entries])): return entries
@@ -118,7 +118,7 @@ def booked(args: dict[str, Any]) -> dict[str, Any]:
     numbers = {name: whole(args.get(name)) for name in ("total_baggages", "nonfree_baggages")}
     return {**travelling(flown(args)), **numbers, "payment_methods": only(args.get("payment_methods"), "payment_id", "amount")}
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #f0a7198c
+# %% ../../nbs/scorers/56_tau2_db.ipynb #3d5f6472
 FORMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "return_delivered_order_items": returned, "exchange_delivered_order_items": exchanged,
     "modify_pending_order_items": modified, "update_reservation_flights": flown,
@@ -131,7 +131,7 @@ def form(name: str, args: Any) -> tuple[str, Any]:
     "What the database keeps of a write: equal forms do the same to equal data"
     return name, canonical(FORMS[name](args) if name in FORMS and isinstance(args, dict) else args)
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #4436bcfc
+# %% ../../nbs/scorers/56_tau2_db.ipynb #7ebb689f
 PARTS: dict[str, tuple[str, str]] = {   # the argument that names the object, and the part of it
     "cancel_pending_order": ("order_id", "payments"), "exchange_delivered_order_items": ("order_id", "payments"),
     "return_delivered_order_items": ("order_id", "payments"), "modify_pending_order_items": ("order_id", "payments"),
@@ -146,7 +146,7 @@ PARTS: dict[str, tuple[str, str]] = {   # the argument that names the object, an
 LAST_COUNTS = ("address", "passengers", "bags", "status")
 NEW_RESERVATIONS = ("HATHAT", "HATHAU", "HATHAV")   # the ids that the airline gives
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #d87443ca
+# %% ../../nbs/scorers/56_tau2_db.ipynb #59a5c857
 Calls = Sequence[dict[str, Any]]   # as recorded_calls gives them
 
 class Bags(NamedTuple):
@@ -167,7 +167,7 @@ def bags_of(wanted: Iterable[dict[str, Any]], calls: Calls) -> Bags:
     return Bags({canonical(args.get("reservation_id")) for args in given if canonical(args.get("nonfree_baggages")) != "0"},
                 {card for card in [*seen, *used] if isinstance(card, str)})
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #bbd41bfc
+# %% ../../nbs/scorers/56_tau2_db.ipynb #e3427032
 def part_of(name: str, args: Any, bags: Bags) -> tuple[Any, str]:
     "The object and its part that a write changes"
     argument, part = PARTS.get(name, ("", "unknown"))
@@ -176,7 +176,7 @@ def part_of(name: str, args: Any, bags: Bags) -> tuple[Any, str]:
     if argument == "reservation_id" and value in NEW_RESERVATIONS: return "", "bookings"
     return thing, "bags" if name == "update_reservation_baggages" and thing not in bags.paid else part
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #49f265d8
+# %% ../../nbs/scorers/56_tau2_db.ipynb #b3c7ee9a
 class Write(NamedTuple):
     "A call that writes: what the database keeps of it, the part that it changes, its place among the calls and, if it was made, its item"
     name: str
@@ -196,7 +196,7 @@ def writes_among(calls: Calls, domain: str, bags: Bags) -> list[Write]:
         found.append(Write(name, args, form(name, {**args, "payment_id": "any"} if any_card else args), part, n, c.get("item")))
     return found
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #e2e10dd1
+# %% ../../nbs/scorers/56_tau2_db.ipynb #1c94f4d5
 def words(value: Any) -> str:
     "A value for a sentence"
     if isinstance(value, str): return value
@@ -208,7 +208,7 @@ def shown(name: str, args: Any, most: int = 160) -> str:
     text = ", ".join([f"{k}={words(v)}" for k, v in args.items()]) if isinstance(args, dict) else words(args)
     return f"{name}({text if len(text) <= most else text[:most - 3] + '...'})"
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #ca5a2790
+# %% ../../nbs/scorers/56_tau2_db.ipynb #067dd126
 PENDING, MODIFIED, PAID_OTHERWISE, DELIVERED = "pending", "pending (item modified)", "pending (payment modified)", "delivered"
 ALLOWED = {   # a write -> the status it needs, and the status it leaves
     "cancel_pending_order": ((PENDING, PAID_OTHERWISE), "cancelled"),
@@ -219,7 +219,7 @@ ALLOWED = {   # a write -> the status it needs, and the status it leaves
     "exchange_delivered_order_items": ((DELIVERED,), "exchange requested"),
 }
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #ee84d092
+# %% ../../nbs/scorers/56_tau2_db.ipynb #d06c6080
 class Reason(NamedTuple):
     "Why, and the item of the trace that shows it"
     why: str
@@ -248,7 +248,7 @@ def text_in(data: Any, name: str) -> str | None:
     "The text of that name in an object, if it has one"
     return data[name] if isinstance(data, dict) and isinstance(data.get(name), str) else None
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #45206d01
+# %% ../../nbs/scorers/56_tau2_db.ipynb #9c71fe2f
 class Orders:
     "What expected writes find and leave of each order, as far as a run shows it"
     def __init__(self, calls: Calls) -> None:
@@ -267,7 +267,7 @@ class Orders:
         if leaves: self.status[order] = leaves
         return ""
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #8672e490
+# %% ../../nbs/scorers/56_tau2_db.ipynb #2c2f8898
 REFUSALS = re.compile("insufficient gift card balance|gift card balance is not enough|not enough balance|not enough seats|"
                       "certificate cannot be used|does not add up|not available|not found or available|payment method should be", re.I)
 
@@ -288,7 +288,7 @@ def refused(expected: Sequence[Write], made: Sequence[Write], calls: Calls) -> R
         if why := why or orders.refuses(w): found[n] = Reason(f"{shown(w.name, w.args)} is expected and has no effect: {why}", item)
     return found
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #62d094b4
+# %% ../../nbs/scorers/56_tau2_db.ipynb #644be63c
 REPEATED = ("update_reservation_flights", "update_reservation_baggages")
 
 def replaced(writes: Sequence[Write], idle: Iterable[int] = ()) -> Reasons:
@@ -305,7 +305,7 @@ def replaced(writes: Sequence[Write], idle: Iterable[int] = ()) -> Reasons:
         elif w.name in REPEATED and old.form == w.form: found[n] = Reason(f"{shown(w.name, w.args)} repeats an earlier call", w.item)
     return found
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #418cb20a
+# %% ../../nbs/scorers/56_tau2_db.ipynb #79a83b02
 def compared(expected: Sequence[Write], made: Sequence[Write], calls: Calls) -> tuple[Reasons, Reasons]:
     "Of one part: the expected writes that were not met, and the writes of the run that were not expected"
     if [w.form for w in expected] == [w.form for w in made]: return {}, {}
@@ -337,7 +337,7 @@ def nearest(write: Write, others: Sequence[Write], calls: Calls) -> Reason:
     names = [str(k) for k in {**write.args, **other.args} if canonical(write.args.get(k)) != canonical(other.args.get(k))]
     return Reason(": it succeeded with another " + " and ".join(names) if names else "", other.item)
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #170a57a1
+# %% ../../nbs/scorers/56_tau2_db.ipynb #e53ec095
 def verdicts(expected: Sequence[Write], made: Sequence[Write], calls: Calls) -> list[dict[str, Any]]:
     "An entry for each expected write, and for each that was not expected"
     idle = refused(expected, made, calls)
@@ -357,7 +357,7 @@ def verdicts(expected: Sequence[Write], made: Sequence[Write], calls: Calls) -> 
         entries.append(verdict(w.name, n not in unmet, why, item))
     return entries + [verdict(made[n].name, False, *why) for n, why in sorted(unexpected.items())]
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #3ca4f92d
+# %% ../../nbs/scorers/56_tau2_db.ipynb #c3c5a851
 def list_of(value: Any) -> list[Any]: return value if isinstance(value, list) else [] if value is None else [value]
 
 def action_call(action: Any) -> dict[str, Any] | None:
@@ -372,7 +372,7 @@ def doubtful(actions: Sequence[Any], calls: Iterable[dict[str, Any]], domain: st
     return [verdict("", False, f"this is no action: {words(a)[:120]}") for a in actions if action_call(a) is None] + [
         verdict(c["name"], False, f"{shown(c['name'], c['args'])} was never answered: its effect is not known", c.get("item")) for c in lost]
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #46147514
+# %% ../../nbs/scorers/56_tau2_db.ipynb #07b917c7
 def writes(expected: Any, calls: Calls, domain: str, before: Calls = ()) -> list[dict[str, Any]]:
     "The expected writes and those made beside them: name, met, why and item; `before` are the calls of the task's own history"
     actions = list_of(expected)
@@ -381,7 +381,7 @@ def writes(expected: Any, calls: Calls, domain: str, before: Calls = ()) -> list
     compared = verdicts(writes_among(wanted, domain, bags), writes_among(calls, domain, bags), calls)
     return compared + doubtful(actions, calls, domain)
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #005c8b62
+# %% ../../nbs/scorers/56_tau2_db.ipynb #a7ffc5ee
 def history_of(initial_state: Any) -> list[dict[str, Any]]:
     "The calls of the conversation that a task begins with; none if it cannot be read"
     messages = initial_state.get("message_history") if isinstance(initial_state, dict) else None
@@ -389,7 +389,7 @@ def history_of(initial_state: Any) -> list[dict[str, Any]]:
     try: return recorded_calls({"items": MessageConverter().collect(typed(messages, list[ChatMessage])).plain})
     except (TracekitError, ValueError, RecursionError): return []
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #e3620411
+# %% ../../nbs/scorers/56_tau2_db.ipynb #ccf48908
 def product(parts: dict[str, float | str], basis: Any) -> tuple[float | None, str]:
     "The reward and how it came about, from components that are a number, or the reason why they cannot be known"
     if basis is None: basis = ["DB", "COMMUNICATE"]
@@ -401,7 +401,7 @@ def product(parts: dict[str, float | str], basis: Any) -> tuple[float | None, st
         if isinstance(part, str): return None, part
     return 1.0, " and ".join(basis) + " met" if basis else "nothing is asked for"
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #b536cd30
+# %% ../../nbs/scorers/56_tau2_db.ipynb #9455a7c1
 def calls_as_text(trace: Any) -> bool:
     "Whether the results of calls stand in messages of the user's side"
     items = trace.get("items") if isinstance(trace, dict) else getattr(trace, "items", None)
@@ -415,7 +415,7 @@ def _first_text(item: Any) -> str:
     text = part.get("text") if isinstance(part, dict) else getattr(part, "text", part)
     return text if isinstance(text, str) else ""
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #f875f518
+# %% ../../nbs/scorers/56_tau2_db.ipynb #9403e250
 CRITERIA = ("actions", "env_assertions", "communicate_info", "nl_assertions", "reward_basis")
 
 def strange(criteria: dict[str, Any]) -> str:
@@ -446,7 +446,7 @@ def grades(row: dict[str, Any], criteria: dict[str, Any], trace: Any) -> Grades:
              "communicate": [verdict(words(t), *rule) for t, rule in told]}
     return Grades(found, no_writes, no_calls, sorted({n for n in [*expected, *used] if domain is None or n not in KINDS[domain]}))
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #2a2b3220
+# %% ../../nbs/scorers/56_tau2_db.ipynb #083d607e
 ENDED = ("user_stop", "agent_stop")
 
 def components(criteria: dict[str, Any], graded: Grades) -> dict[str, float | str]:
@@ -474,7 +474,7 @@ def official(row: dict[str, Any]) -> dict[str, Any]:
     return {"official_reward": reward if isinstance(reward, int | float) else None,
             "official_db": match if isinstance(match, bool) else None}
 
-# %% ../../nbs/scorers/56_tau2_db.ipynb #4175c9ae
+# %% ../../nbs/scorers/56_tau2_db.ipynb #7b2edff8
 SCORES = {"db": "DB", "action_score": "ACTION", "communicate_score": "COMMUNICATE"}
 
 def compute_scores(sample: dict[str, Any], solver_output: Any) -> dict[str, Any]:

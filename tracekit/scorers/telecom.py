@@ -29,7 +29,7 @@ from ..result import EARLY
 from ..score import action_verdict, brief, items_of, plain_name, recorded_calls, told_call, told_difference, trace_of, verdict
 from ..source import TracekitError
 
-# %% ../../nbs/scorers/55_telecom.ipynb #75082d1f
+# %% ../../nbs/scorers/55_telecom.ipynb #2b4be5b4
 PLAN_GB = {"P1001": 5.0, "P1002": 15.0, "P1003": 999.0, "P1004": 25.0, "P1005": 1.0}
 
 LINES = {   # customer, phone number, plan, used GB, roaming, status
@@ -48,7 +48,7 @@ BILLS = {
     "B1004": ("C1002", "Paid"), "B1005": ("C1002", "Overdue"), "B1006": ("C1003", "Disputed"),
 }
 
-# %% ../../nbs/scorers/55_telecom.ipynb #283b7329
+# %% ../../nbs/scorers/55_telecom.ipynb #34219dc2
 class Line(msgspec.Struct):
     "One line of a customer"
     customer: str
@@ -67,7 +67,7 @@ class Bill(msgspec.Struct):
     customer: str
     status: str
 
-# %% ../../nbs/scorers/55_telecom.ipynb #ee2fa94b
+# %% ../../nbs/scorers/55_telecom.ipynb #8ef7c018
 class Refused(TracekitError):
     "The benchmark answers this call with an error: nothing changes"
 
@@ -82,7 +82,7 @@ def _text(value: Any, name: str) -> str:
     if not isinstance(value, str): raise Refused(f"{name} is {brief(value)}, not text")
     return value
 
-# %% ../../nbs/scorers/55_telecom.ipynb #241d3252
+# %% ../../nbs/scorers/55_telecom.ipynb #6eea63f1
 class _AccountState(msgspec.Struct):
     lines: dict[str, Line] = msgspec.field(default_factory=lambda: {id: Line(*facts) for id, facts in LINES.items()})
     bills: dict[str, Bill] = msgspec.field(default_factory=lambda: {id: Bill(*facts) for id, facts in BILLS.items()})
@@ -108,7 +108,7 @@ class _AccountState(msgspec.Struct):
         "The ids of a customer's bills of one status"
         return [id for id, bill in self.bills.items() if bill.customer == customer_id and bill.status == status]
 
-# %% ../../nbs/scorers/55_telecom.ipynb #25e12f49
+# %% ../../nbs/scorers/55_telecom.ipynb #d167f717
 class _AccountTools(_AccountState):
     def suspend_line(self, customer_id: Any, line_id: Any, reason: Any) -> None:
         line = self.line(customer_id, line_id)
@@ -134,7 +134,7 @@ class _AccountTools(_AccountState):
         if self.bills_of(customer_id, "Awaiting Payment"): raise Refused("a bill awaits payment already")
         bill.status = "Awaiting Payment"
 
-# %% ../../nbs/scorers/55_telecom.ipynb #f4c5bbf8
+# %% ../../nbs/scorers/55_telecom.ipynb #58fe5f7b
 class _AccountSetUp(_AccountTools):
     def set_data_usage(self, customer_id: Any, line_id: Any, data_used_gb: Any) -> None:
         self.line(customer_id, line_id).used_gb = _number(data_used_gb, "data_used_gb")
@@ -147,7 +147,7 @@ class _AccountSetUp(_AccountTools):
         self.bills[new_bill_id] = Bill(line.customer, "Overdue")
         line.status = "Suspended"
 
-# %% ../../nbs/scorers/55_telecom.ipynb #24ce3982
+# %% ../../nbs/scorers/55_telecom.ipynb #e2de60f3
 class Account(_AccountSetUp):
     "The carrier's side: lines, bills and what was charged"
     def assert_no_overdue_bill(self, overdue_bill_id: Any) -> tuple[bool, str]:
@@ -169,7 +169,7 @@ class Account(_AccountSetUp):
         line = self.line(customer_id, line_id)
         return line.status == expected_status, f"line {line_id} is {line.status}, expected {brief(expected_status)}"
 
-# %% ../../nbs/scorers/55_telecom.ipynb #2b305ed1
+# %% ../../nbs/scorers/55_telecom.ipynb #3307dd55
 class Apn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "The access point settings of a phone"
     apn_name: Literal["internet", "broken"] = "internet"
@@ -182,7 +182,7 @@ class Apn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _permissions() -> dict[str, set[str]]:
     return {"messaging": {"sms", "storage", "phone"}, "browser": {"storage", "network"}}
 
-# %% ../../nbs/scorers/55_telecom.ipynb #f9478d25
+# %% ../../nbs/scorers/55_telecom.ipynb #61caebc5
 class _PhoneState(msgspec.Struct):
     phone_number: str | None = None
     abroad: bool = False
@@ -209,7 +209,7 @@ class _PhoneState(msgspec.Struct):
     payment_request: str | None = None          # the bill that it asks for
     payment_made: bool = False
 
-# %% ../../nbs/scorers/55_telecom.ipynb #fa8b5b3b
+# %% ../../nbs/scorers/55_telecom.ipynb #b8dba5b2
 TECHNOLOGY = {"4g_5g_preferred": "5G", "4g_only": "4G", "3g_only": "3G", "2g_only": "2G"}
 SIGNAL = {"2G": "poor", "3G": "fair", "4G": "good", "5G": "excellent"}
 
@@ -236,7 +236,7 @@ class _Radio(_PhoneState):
         for name, value in settings.items(): setattr(self, name, value)
         self.search()
 
-# %% ../../nbs/scorers/55_telecom.ipynb #aa91025f
+# %% ../../nbs/scorers/55_telecom.ipynb #c50b04df
 class _Readings(_Radio):
     def service_faults(self) -> list[str]:
         "Why there is no service; empty if there is"
@@ -262,7 +262,7 @@ class _Readings(_Radio):
         missing = sorted({"sms", "storage"} - self.granted["messaging"])
         return found + [f"the messaging app lacks the permission {name}" for name in missing]
 
-# %% ../../nbs/scorers/55_telecom.ipynb #0f698050
+# %% ../../nbs/scorers/55_telecom.ipynb #5784643a
 MIDDLE_MBPS = {"2G": 0.25, "3G": 3.0, "4G": 55.0, "5G": 275.0}
 FACTOR = {"none": 0.0, "poor": 0.2, "fair": 0.5, "good": 0.8, "excellent": 1.0}
 BELOW_MBPS = ((1, "Very Poor"), (5, "Poor"), (25, "Fair"), (100, "Good"), (float("inf"), "Excellent"))
@@ -282,7 +282,7 @@ class _Speed(_Readings):
         if self.vpn == "slow": found.append("the VPN is slow")
         return found + ["data saver is on"] * self.data_saver
 
-# %% ../../nbs/scorers/55_telecom.ipynb #369585cd
+# %% ../../nbs/scorers/55_telecom.ipynb #e4409543
 class _PhoneTools(_Speed):
     def toggle_airplane_mode(self) -> None:
         self.change(airplane_mode=not self.airplane_mode, vpn=self.vpn if self.airplane_mode else None)
@@ -302,7 +302,7 @@ class _PhoneTools(_Speed):
     def disconnect_vpn(self) -> None: self.vpn = None
     def make_payment(self) -> None: self.payment_made = self.payment_request is not None
 
-# %% ../../nbs/scorers/55_telecom.ipynb #057c8eac
+# %% ../../nbs/scorers/55_telecom.ipynb #ad6bba7b
 PERMISSIONS = ("sms", "storage", "phone", "network")
 
 class _SettingTools(_PhoneTools):
@@ -317,7 +317,7 @@ class _SettingTools(_PhoneTools):
         name = _text(permission, "permission").lower()
         if isinstance(app_name, str) and app_name in self.granted and name in PERMISSIONS: self.granted[app_name].add(name)
 
-# %% ../../nbs/scorers/55_telecom.ipynb #a344934b
+# %% ../../nbs/scorers/55_telecom.ipynb #add95b4d
 class _Breaks(_SettingTools):
     def simulate_network_search(self) -> None: self.search()
     def unseat_sim_card(self) -> None: self.change(sim_missing=True)
@@ -335,7 +335,7 @@ class _Breaks(_SettingTools):
         self.wifi_calling = bool(enabled)
         if mms_over_wifi is not None: self.mms_over_wifi = bool(mms_over_wifi)
 
-# %% ../../nbs/scorers/55_telecom.ipynb #91d066c8
+# %% ../../nbs/scorers/55_telecom.ipynb #0c95e825
 class _Turns(_Breaks):
     def turn_airplane_mode_on(self) -> None: self.change(airplane_mode=True, vpn=None)
     def turn_airplane_mode_off(self) -> None: self.change(airplane_mode=False, vpn=self.vpn if self.airplane_mode else None)
@@ -346,7 +346,7 @@ class _Turns(_Breaks):
     def turn_data_saver_mode_on(self) -> None: self.data_saver = True
     def turn_data_saver_mode_off(self) -> None: self.data_saver = False
 
-# %% ../../nbs/scorers/55_telecom.ipynb #8c55f449
+# %% ../../nbs/scorers/55_telecom.ipynb #6dd12e2b
 CONNECTIONS = ("connected", "searching", "no_service", "emergency_only")
 
 def _works(what: str, faults: list[str]) -> str:
@@ -377,7 +377,7 @@ class _Checks(_Turns):
         causes = "; ".join(self.slowed_by())
         return met, f"{why}: {causes}" if causes and not met else why
 
-# %% ../../nbs/scorers/55_telecom.ipynb #b433ecfd
+# %% ../../nbs/scorers/55_telecom.ipynb #f4b32cd5
 def _flag(what: str, on: bool, expected: Any) -> tuple[bool, str]:
     "Whether a flag is as expected, and what it is"
     return on == expected, f"{what} is {'on' if on else 'off'}"
@@ -401,7 +401,7 @@ class Phone(_Checks):
         used_up = self.allowance_used_up
         return used_up == expected_status, f"the data allowance is {'' if used_up else 'not '}used up"
 
-# %% ../../nbs/scorers/55_telecom.ipynb #6b1df644
+# %% ../../nbs/scorers/55_telecom.ipynb #535ac710
 _BY_NUMBER = {facts[1]: id for id, facts in LINES.items()}
 
 class _Pair(msgspec.Struct):
@@ -425,7 +425,7 @@ class _Pair(msgspec.Struct):
                     phone.payment_request = id
                     break
 
-# %% ../../nbs/scorers/55_telecom.ipynb #52f92b8c
+# %% ../../nbs/scorers/55_telecom.ipynb #dd5116b0
 class Entry(NamedTuple):
     "A method that data can name"
     side: str
@@ -447,7 +447,7 @@ TOOLS = _table("user", _PhoneTools, _SettingTools) | _table("assistant", _Accoun
 SET_UP = TOOLS | _table("user", _Breaks, _Turns) | _table("assistant", _AccountSetUp)
 ASSERTIONS = _table("user", _Checks, Phone, prefix="assert_") | _table("assistant", Account, prefix="assert_")
 
-# %% ../../nbs/scorers/55_telecom.ipynb #1ea4d334
+# %% ../../nbs/scorers/55_telecom.ipynb #8bfd41ce
 def named(table: Mapping[str, Entry], name: Any) -> Entry | None:
     "The entry of that name"
     return table.get(name) if isinstance(name, str) else None
@@ -474,7 +474,7 @@ class _Play(_Pair):
             self.sync()
             yield made
 
-# %% ../../nbs/scorers/55_telecom.ipynb #444d41b9
+# %% ../../nbs/scorers/55_telecom.ipynb #0f1c50b5
 def _one_of(*allowed: Any) -> Any:
     "A check that a value is one of some"
     def checked(value: Any, name: str) -> Any:
@@ -482,7 +482,7 @@ def _one_of(*allowed: Any) -> Any:
         return value
     return checked
 
-# %% ../../nbs/scorers/55_telecom.ipynb #0fa920f3
+# %% ../../nbs/scorers/55_telecom.ipynb #96e0120f
 _FLAG = _one_of(False, True)
 PHONE_DATA = {
     "phone_number": ("phone_number", _text), "is_abroad": ("abroad", _FLAG), "line_active": ("line_active", _FLAG),
@@ -503,7 +503,7 @@ LINE_DATA = {
 BILL_DATA = {"status": ("status", _text)}
 ACCOUNT_DATA: dict[Any, Any] = {"lines": ("line_id", LINE_DATA), "bills": ("bill_id", BILL_DATA)}
 
-# %% ../../nbs/scorers/55_telecom.ipynb #d6fd0812
+# %% ../../nbs/scorers/55_telecom.ipynb #5abad9ce
 def entries_of(given: Any) -> list[Any]:
     "A list that a task gives; null is the empty one, anything else is its only entry"
     return given if isinstance(given, list) else [] if given is None else [given]
@@ -520,7 +520,7 @@ def _put(target: Any, fields: Mapping[str, tuple[str, Any]], given: Mapping[str,
         except (KeyError, Refused): skipped.append(str(name))
     return skipped
 
-# %% ../../nbs/scorers/55_telecom.ipynb #392f966b
+# %% ../../nbs/scorers/55_telecom.ipynb #3d623680
 class World(_Play):
     "A phone and the account behind it"
     def load(self, data: Any) -> list[str]:
@@ -547,7 +547,7 @@ class World(_Play):
             self.sync()
         return skipped
 
-# %% ../../nbs/scorers/55_telecom.ipynb #315ea3cc
+# %% ../../nbs/scorers/55_telecom.ipynb #0e9eba65
 def replay(initial_state: Any, calls: Iterable[Mapping[str, Any]], solo: bool = False) -> tuple[World, list[str]]:
     "The phone and account that recorded calls lead to, and the names of the set-up that are not understood"
     world = World()
@@ -555,7 +555,7 @@ def replay(initial_state: Any, calls: Iterable[Mapping[str, Any]], solo: bool = 
     world.play(calls, solo)
     return world, skipped
 
-# %% ../../nbs/scorers/55_telecom.ipynb #29c46629
+# %% ../../nbs/scorers/55_telecom.ipynb #171b6c76
 def field(item: Any, name: str) -> Any:
     "A field of an item, whether it is a model or plain data"
     return item.get(name) if isinstance(item, dict) else getattr(item, name, None)
@@ -565,7 +565,7 @@ def is_solo(sample: Mapping[str, Any], trace: Any) -> bool:
     if isinstance(sample.get("solo"), bool): return bool(sample["solo"])
     return not any("user" in (field(item, "role"), field(item, "created_by")) for item in items_of(trace))
 
-# %% ../../nbs/scorers/55_telecom.ipynb #b7d716ae
+# %% ../../nbs/scorers/55_telecom.ipynb #2058d13d
 _NOTHING = object()
 
 def _equal(a: Any, b: Any) -> bool:
@@ -584,7 +584,7 @@ def _unlike(wanted: dict[str, Any], given: Any, names: Sequence[str]) -> str:
     more = f"; and {len(names) - 3} more differ" if len(names) > 3 else ""
     return " " + "; ".join(told_difference(n, wanted, given) for n in names[:3]) + more
 
-# %% ../../nbs/scorers/55_telecom.ipynb #29ed7b8e
+# %% ../../nbs/scorers/55_telecom.ipynb #823f7997
 class Found(NamedTuple):
     "Whether a rule is met, why, and the item of the trace that decided it"
     met: bool
@@ -612,7 +612,7 @@ def _told_action(call: Mapping[str, Any], wanted: dict[str, Any], unlike: Sequen
     but = [f"it was for the {plain_name(by)} to call"] * (call["created_by"] not in (None, by)) + ["it failed"] * bool(call.get("failed"))
     return f"{told}; {' and '.join(but)}, and counts all the same" if but else told
 
-# %% ../../nbs/scorers/55_telecom.ipynb #b17ccf99
+# %% ../../nbs/scorers/55_telecom.ipynb #2055003a
 def _said(item: Any) -> str:
     "The text of a message, whether it is a model or plain data"
     content = field(item, "content")
@@ -629,7 +629,7 @@ def communicated(text: Any, trace: Any) -> Found:
         if wanted in _said(item).lower().replace(",", ""): return Found(True, f"said by the assistant at item {n}", n)
     return Found(False, f"no message of the assistant says {brief(text)}")
 
-# %% ../../nbs/scorers/55_telecom.ipynb #6904f167
+# %% ../../nbs/scorers/55_telecom.ipynb #d89c244c
 def check_assertion(world: World, assertion: Any) -> dict[str, Any]:
     "The verdict on one assertion of the end state"
     given = mapping(assertion)
@@ -642,7 +642,7 @@ def check_assertion(world: World, assertion: Any) -> dict[str, Any]:
     if wanted is None or wanted is True: return verdict(name, met, why)
     return verdict(name, met == wanted, f"{why}, and the rule asks for the opposite" if wanted is False else f"{why}; the rule asks for {brief(wanted)}")
 
-# %% ../../nbs/scorers/55_telecom.ipynb #d6b36c66
+# %% ../../nbs/scorers/55_telecom.ipynb #bcebc184
 SHOWN = {   # assertion -> the tools that show what it asks for, and the argument whose value has to be in their answer
     **dict.fromkeys(("assert_service_status", "assert_airplane_mode_status"), (("check_status_bar", "check_network_status"), None)),
     **dict.fromkeys(("assert_mobile_data_status", "assert_internet_speed", "assert_internet_not_excellent"), (("run_speed_test",), None)),
@@ -678,7 +678,7 @@ def _answer(world: World, entry: Entry | None, args: dict[str, Any]) -> Any:
     try: return entry.run(world.phone if entry.side == "user" else world.account, **args)
     except Refused as e: return str(e)
 
-# %% ../../nbs/scorers/55_telecom.ipynb #86cb42df
+# %% ../../nbs/scorers/55_telecom.ipynb #53af2243
 def history_calls(initial_state: Any) -> list[dict[str, Any]]:
     "The calls in the messages that a task begins with"
     messages = map(mapping, entries_of(mapping(initial_state).get("message_history")))
@@ -704,7 +704,7 @@ def same_end(world: World, expected: World) -> tuple[bool, str]:
     if found: return False, f"the end state differs from the expected one in {', '.join(found)}"
     return True, "the end state is the expected one"
 
-# %% ../../nbs/scorers/55_telecom.ipynb #b1a35bf0
+# %% ../../nbs/scorers/55_telecom.ipynb #e44e7e72
 class Run(NamedTuple):
     "What the components of a reward are judged by"
     sample: Mapping[str, Any]
@@ -716,7 +716,7 @@ class Run(NamedTuple):
 
     def asked(self, name: str) -> list[Any]: return entries_of(self.criteria.get(name))
 
-# %% ../../nbs/scorers/55_telecom.ipynb #64c01c31
+# %% ../../nbs/scorers/55_telecom.ipynb #b165ef41
 Checks = list[dict[str, Any]]
 
 def check_env(run: Run) -> Checks: return run.env
@@ -740,7 +740,7 @@ def check_component(run: Run, name: str) -> Checks:
     "The checks of one component of the reward"
     return COMPONENTS[name](run) if name in COMPONENTS else [verdict(name, None, "no such component of a reward is known")]
 
-# %% ../../nbs/scorers/55_telecom.ipynb #e99dddb6
+# %% ../../nbs/scorers/55_telecom.ipynb #0d799009
 def value_of(checks: Checks) -> float | None:
     "1.0 if all checks are met, 0.0 if one is not, None if that is unknown"
     met = [check["met"] for check in checks]
@@ -755,7 +755,7 @@ def reason_of(checks: Mapping[str, Checks]) -> str | None:
 
 def _named(component: str, check: str) -> str: return "" if check.upper() == component else f"{check.rstrip('.')}: "
 
-# %% ../../nbs/scorers/55_telecom.ipynb #9dc5c16b
+# %% ../../nbs/scorers/55_telecom.ipynb #bfc9b3a1
 NORMAL_ENDS = (None, "user_stop", "agent_stop")
 BASIS = ["DB", "COMMUNICATE"]                      # where a task names none
 
@@ -777,7 +777,7 @@ def compute_scores(sample: Any, solver_output: Any) -> dict[str, Any]:
     reward = 0.0 if 0.0 in values else None if None in values else 1.0
     return _scored(sample, reward, checks, unsupported, reason_of({name: checks[name] for name in names}))
 
-# %% ../../nbs/scorers/55_telecom.ipynb #5cdec0d2
+# %% ../../nbs/scorers/55_telecom.ipynb #de2389e0
 def _scored(sample: Mapping[str, Any], reward: float | None, checks: Mapping[str, Checks],
             unsupported: Iterable[str] = (), why: str | None = None) -> dict[str, Any]:
     "The result of a sample"
