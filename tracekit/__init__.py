@@ -9,7 +9,7 @@ __all__ = []
 # %% ../nbs/80_init.ipynb #d3a65c31
 from importlib import import_module
 
-# %% ../nbs/80_init.ipynb #e54eb7d8
+# %% ../nbs/80_init.ipynb #d44bede0
 _HOMES = {
     "trace": (
         "Trace",
@@ -60,6 +60,7 @@ _HOMES = {
     "run": ("run",),
     "view": ("view", "TraceViewer", "DatasetViewer", "ResultViewer", "summary_html"),
     "markup": ("trace_html",),
+    "page": ("page_html", "write_page"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

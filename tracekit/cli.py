@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['main', 'sample_log', 'demo', 'convert', 'validate', 'run', 'score', 'formats']
+__all__ = ['main', 'sample_log', 'demo', 'convert', 'validate', 'run', 'score', 'view', 'formats']
 
 # %% ../nbs/70_cli.ipynb #672bd7d1
 import json
@@ -49,7 +49,7 @@ def sample_log() -> Path:
     "The sample log that ships with tracekit: some twenty telecom-support conversations"
     return Path(__file__).parent/"data"/"telecom.json"
 
-# %% ../nbs/70_cli.ipynb #c8c55250
+# %% ../nbs/70_cli.ipynb #85e06e9d
 @main.command()
 @click.option(
     "-o",
@@ -62,6 +62,7 @@ def sample_log() -> Path:
 def demo(out: Path) -> None:
     "Convert and score the sample log that ships with tracekit, and show what came of it."
     from tracekit.dataset import Dataset, validate
+    from tracekit.page import write_page
     from tracekit.pipeline import convert
     from tracekit.run import score
     with _told():
@@ -69,7 +70,9 @@ def demo(out: Path) -> None:
         findings = list(validate(out/"telecom.yaml"))
         result = score(out/"telecom.jsonl", "trace")
         result.save(out/"telecom.scores.jsonl")
+        page = write_page(score(out/"telecom.jsonl", "telecom"), out/"telecom.html", dataset=out/"telecom.jsonl")
     rows = Dataset(out/"telecom.jsonl")
+    click.echo(f"Open this page in a browser, which conversation failed and why: {page}\n")
     first = rows[0]
     click.echo(f"One of {len(rows)} conversations, task {first.task_id}, reward {first.reward}:\n")  # type: ignore[attr-defined]
     click.echo(first.trace.text(12))
@@ -78,9 +81,11 @@ def demo(out: Path) -> None:
     click.echo(
         f"  telecom.yaml           the dataset spec for the AI GO! platform ({'checked, sound' if not findings else f'{len(findings)} findings'})"
     )
-    click.echo("  telecom.scores.jsonl   what each conversation scores by the rules of its own task\n")
+    click.echo("  telecom.scores.jsonl   what each conversation scores by the rules of its own task")
+    click.echo("  telecom.html           the same conversations as a page, with the verdicts of the scorer telecom and their reasons\n")
     click.echo(f"{result}\n")
     click.echo(f"next: your own log, with                {_command()} convert LOG -o DIR")
+    click.echo(f"a page of your own log:                 {_command()} view LOG")
     click.echo(f"scores with a reason for each verdict:  {_command()} score {out/'telecom.jsonl'} --scorer telecom")
     click.echo("or the book, in JupyterLab:             make lab\n")
     click.echo(str(report).splitlines()[-1])
@@ -239,6 +244,23 @@ def score(dataset: Path, scorer: str, column: str, out: Path | None, limit: int 
         if out: out.parent.mkdir(parents=True, exist_ok=True)
         saved = result.save(out) if out else None
     _report(result, as_json, saved)
+
+# %% ../nbs/70_cli.ipynb #0dfe2786
+@main.command()
+@click.argument("file")
+@click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="The page to write; NAME.html in this folder by default.")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Show the first N rows; of a result, those that failed first.")
+@click.option("--dataset", type=click.Path(path_type=Path), help="The dataset that was scored, if FILE holds results that do not say it.")
+@click.option("--title", default="", help="Title of the page.")
+def view(file: str, out: Path | None, limit: int, dataset: Path | None, title: str) -> None:
+    """Write a page of HTML that shows a dataset, a log or results.
+
+    FILE is a dataset (.jsonl, its .yaml spec, a folder of Parquet parts), a log of any format, or the rows of a result (tracekit score -o). The page is one file, which opens in a browser without a network."""
+    from tracekit.page import name_of, opened, write_page
+    with _told(), opened(file, dataset) as (given, said):
+        for line in said: click.echo(line, err=True)
+        page = write_page(given, out or Path(f"{name_of(file)}.html"), title or ("" if hasattr(given, "tasks") else name_of(file)), limit, dataset)
+    click.echo(f"{page}  ({page.stat().st_size/1e6:.1f} MB)\nopen it in a browser: {page.resolve().as_uri()}")
 
 # %% ../nbs/70_cli.ipynb #64c810e2
 @main.command()

@@ -49,7 +49,7 @@ def clean(text: str) -> str:
     if "\r" in text: text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _HIDDEN.sub(lambda m: f"[U+{ord(m[0]):04X}]", text)
 
-# %% ../nbs/52_entries.ipynb #f1150a3d
+# %% ../nbs/52_entries.ipynb #4a38aad6
 @dataclass(slots=True)
 class Piece:
     "A text of an entry: its address, its kind (text, thinking, refusal, argument, output, data, image, file), and a label"
@@ -68,8 +68,10 @@ def pretty(text: str) -> str:
 def as_text(value: Any) -> str:
     "Any value as text: text as it is, everything else as JSON"
     if isinstance(value, str): return value
-    try: return json_text(value)
-    except (TypeError, ValueError, RecursionError): return repr(value)
+    for write in (json_text, repr):
+        try: return write(value)
+        except (TypeError, ValueError, RecursionError): continue
+    return "data that is nested too deep to show"
 
 def step(key: Any) -> str:
     "A step of an address: .name, [3] or [\"odd name\"]"
@@ -155,7 +157,7 @@ def _entry_pieces(entry: Entry) -> Iterator[Piece]:
         at, value = (f"{entry.at}.content", item["content"]) if isinstance(item, Mapping) and "content" in item else (entry.at, item)
         yield Piece(at, "data", clean(pretty(as_text(value))))
 
-# %% ../nbs/52_entries.ipynb #f30f80f9
+# %% ../nbs/52_entries.ipynb #3223d5ed
 def entries(trace: Mapping[str, Any], prefix: str = "", inside: tuple[str, ...] = ()) -> list[Entry]:
     "The entries of a plain trace in order, those of its spans after the call that began them, or at the end"
     found: list[Entry] = []
@@ -173,7 +175,7 @@ def entries(trace: Mapping[str, Any], prefix: str = "", inside: tuple[str, ...] 
             waiting.setdefault(str(item.get("call_id")), deque()).append(found[-1])
         elif tag == "message": found.append(Entry(at, "message", str(item.get("role")), item, inside=inside))
         else: found.append(Entry(at, "custom", "user" if tag == "custom_task_input_message" else "assistant", item, inside=inside))
-    return _with_spans(trace, found, prefix, inside) if trace.get("events") else found
+    return _with_spans(trace, found, prefix, inside) if isinstance(trace.get("events"), list) else found
 
 # %% ../nbs/52_entries.ipynb #3b643f92
 DEEPEST = 20   # spans inside spans that are shown

@@ -59,7 +59,7 @@ def section(*inside: Any, label: str, styled: bool = True, cls: str = "", **attr
     act = asset("act.js")
     return tag("section", *([style()] if styled else []), *inside, cls=f"tk {cls}".strip(), aria_label=label, onclick=act, onkeydown=act, **attributes)
 
-# %% ../nbs/54_markup.ipynb #eb936395
+# %% ../nbs/54_markup.ipynb #2a57dbfb
 @dataclass
 class Drawing:
     "How entries are drawn; addresses are keys everywhere"
@@ -75,6 +75,7 @@ class Drawing:
     highlights: dict[str, list[tuple[int, int | None, str]]] = field(default_factory=dict)   # by piece: from, to, title
     notes: dict[str, str] = field(default_factory=dict)      # by address
     live: bool = False               # whether buttons have somebody to ask
+    both: bool = False               # every text as usual and as plain text, for a page that shows either
     budget: int = 180_000            # bytes of HTML, after which entries are cut short
     long: int = 3_000                # characters of a piece that are shown at once
     rest: int = 20_000               # characters that are folded below, if nobody can be asked for more
@@ -209,7 +210,7 @@ def picture(url: str, drawing: Drawing, at: str) -> Markup:
         return tag("p", tag("span", "image", cls="tk-tag"), f" {m[1]}, {len(url)*3//4:,} bytes ", shown)
     return Markup(f'<img src="{escape(url)}" alt="image {escape(at)}">')
 
-# %% ../nbs/54_markup.ipynb #d8cc46a0
+# %% ../nbs/54_markup.ipynb #4a47e182
 _PLAIN = re.compile(r"[*_`#\[\]|>~\\&]|^\s*[-+\d]|\n|https?:", re.M)   # what Markdown may make something of
 
 def piece_html(piece: Piece, drawing: Drawing, marker: Marker, long: int) -> Markup:
@@ -221,13 +222,20 @@ def piece_html(piece: Piece, drawing: Drawing, marker: Marker, long: int) -> Mar
         return tag("details", tag("summary", f"thinking · {len(piece.text.split()):,} words"), inner, cls="tk-think", open="<mark" in inner or drawing.unfold is True)
     if piece.kind in ("output", "data"):
         if drawing.mode == "json" or drawing.query or piece.at in drawing.highlights: return windowed(piece, drawing, marker, "pre", None, long)
-        if piece.text.startswith(("diff --git ", "--- ")) and len(piece.text) <= long and (made := coloured(piece.text, "diff")): return tag("pre", made, cls="tk-code", tabindex="0")
-        return (as_tree(piece.text) if len(piece.text) <= long else None) or windowed(piece, drawing, marker, "pre", None, long)
+        if piece.text.startswith(("diff --git ", "--- ")) and len(piece.text) <= long and (made := coloured(piece.text, "diff")): nice: Markup | None = tag("pre", made, cls="tk-code", tabindex="0")
+        else: nice = as_tree(piece.text) if len(piece.text) <= long else None
+        if nice is not None and not drawing.both: return nice
+        return _forms(nice, windowed(piece, drawing, marker, "pre", None, long))
     refused = [tag("span", "refused", cls="tk-tag tk-bad"), " "] if piece.kind == "refusal" else []
     found = bool(drawing.query) and bool(pattern(drawing.query).search(piece.text))  # type: ignore[union-attr]
     plain = drawing.mode != "markdown" or found or piece.at in drawing.highlights or len(piece.text) > long or not _PLAIN.search(piece.text)
     if plain: return join([*refused, windowed(piece, drawing, marker, "div", "tk-text", long)])
-    return join([*refused, tag("div", markdown(piece.text), cls="tk-text tk-md")])
+    nice = tag("div", markdown(piece.text), cls="tk-text tk-md")
+    return join([*refused, _forms(nice, windowed(piece, drawing, marker, "div", "tk-text", long)) if drawing.both else nice])
+
+def _forms(nice: Markup | None, plain: Markup) -> Markup:
+    "A piece as usual and as plain text, one beside the other; the page shows one of them"
+    return plain if nice is None else join([tag("div", nice, cls="tk-nice"), tag("div", plain, cls="tk-plain")])
 
 def arguments_html(pieces: Sequence[Piece], drawing: Drawing, marker: Marker, long: int) -> Markup:
     "Arguments as names and values"
@@ -243,7 +251,7 @@ def note_html(at: str, drawing: Drawing) -> Markup:
     note = drawing.notes.get(at)
     return tag("div", tag("b", "note "), clean(note), cls="tk-note", role="note") if note else Markup()
 
-# %% ../nbs/54_markup.ipynb #d3d55cb6
+# %% ../nbs/54_markup.ipynb #324a1ed2
 def entry_html(entry: Entry, n: int, drawing: Drawing, long: int) -> Markup:
     "One entry; `n` is its number in the whole list"
     marker = Marker(drawing, entry)
@@ -260,7 +268,7 @@ def entry_html(entry: Entry, n: int, drawing: Drawing, long: int) -> Markup:
         head = join([named, given, tag("span", "→ ", outcome, cls="tk-head tk-bad" if failed else "tk-head"), *failed])
     body = _json_body(entry, drawing, marker, long) if drawing.mode == "json" or entry.at in drawing.raw else _body(entry, drawing, marker, long)
     kinds = f"tk-e tk-{_word(entry.who)} tk-{entry.kind}" + (" tk-failed" if entry.failed else "") + (" tk-target" if entry.at == drawing.target else "")
-    acts = tag("span", _button("JSON" if entry.at not in drawing.raw else "as usual", f"raw {entry.at}"), _button("note", f"at {entry.at}"), cls="tk-act") if drawing.live else ""
+    acts = tag("span", _button("JSON" if entry.at not in drawing.raw else "as usual", f"raw {entry.at}"), *([_button("note", f"at {entry.at}")] if drawing.live else []), cls="tk-act") if drawing.live or drawing.both else ""
     return tag("article",
         address(entry.at, number),
         tag("details", tag("summary", tag("span", clean(entry.who), cls="tk-who"), head), tag("div", acts, body, note_html(entry.at, drawing), cls="tk-body"), open=open_),
@@ -327,7 +335,7 @@ def strip_html(found: Sequence[Entry], drawing: Drawing, dim: Iterable[str] = ()
     keys = [tag("span", tag("i", cls=f"tk-{k}"), word) for k, word in (("user", "user"), ("assistant", "assistant"), ("call", "call (low)"), ("failed", "failed call"))]
     return join([tag("nav", *marks, cls="tk-strip" + (" tk-many" if len(marks) > 100 else ""), aria_label="The whole conversation"), tag("p", *keys, cls="tk-key")])
 
-# %% ../nbs/54_markup.ipynb #84dcff1c
+# %% ../nbs/54_markup.ipynb #d2c91d8a
 def seconds(value: float) -> str: return f"{value:.1f} s" if value < 100 else f"{value/60:.0f} min"
 
 def known_of(trace: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -352,7 +360,7 @@ def facts(trace: Mapping[str, Any], columns: Mapping[str, Any] | None = None) ->
 def facts_html(trace: Mapping[str, Any], columns: Mapping[str, Any] | None = None) -> Markup:
     "Everything that is known of a trace beside its items, as names and values"
     pairs = [(k, v) for k, v in (columns or {}).items() if k != "trace"] + [(k, v) for k, v in known_of(trace).items() if v is not None]
-    pairs += [("events", f"{len(trace['events']):,}")] if trace.get("events") else []
+    pairs += [("events", f"{len(trace['events']):,}")] if isinstance(trace.get("events"), list) and trace["events"] else []
     cells = []
     for k, v in pairs:
         text = clean(as_text(v) if not isinstance(v, dict | list) else pretty(as_text(v)))

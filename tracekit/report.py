@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['KINDS_SHOWN', 'FIRST', 'LATER', 'KEPT', 'WIDE', 'number', 'figure_html', 'figures_html', 'check_name', 'check_html',
-           'verdict_dot', 'checks_html', 'kinds_html', 'worth', 'cell', 'rows_html', 'sample_html', 'dataset_html',
-           'table_of', 'result_table', 'failed_first', 'verdicts_told', 'result_head', 'result_html', 'score_names']
+__all__ = ['KINDS_SHOWN', 'FIRST', 'LATER', 'KEPT', 'WIDE', 'NO_TRACE', 'number', 'figure_html', 'figures_html', 'check_name',
+           'check_html', 'verdict_dot', 'checks_html', 'kinds_html', 'worth', 'cell', 'rows_html', 'sample_html',
+           'dataset_html', 'table_of', 'result_table', 'failed_first', 'verdicts_told', 'result_head', 'result_html',
+           'score_names']
 
 # %% ../nbs/57_report.ipynb #b4782263
 from collections import Counter
@@ -49,7 +50,7 @@ def figures_html(task: TaskResult) -> Markup:
     "The figures of a task side by side"
     return tag("div", *map(figure_html, task.figures), cls="tk-metrics") if task.figures else Markup()
 
-# %% ../nbs/57_report.ipynb #1c6255cf
+# %% ../nbs/57_report.ipynb #bd5a9f9a
 def check_name(part: str, check: Mapping[str, Any]) -> Markup:
     "What a check asks for"
     about, name = CHECKS[part][0], clean(as_text(check["name"]))
@@ -72,7 +73,7 @@ def verdict_dot(met: bool | None, title: str) -> Markup:
 
 def checks_html(row: Mapping[str, Any], passed: bool | None) -> Markup:
     "Why a sample failed, or what was checked"
-    found = sorted(checks(row), key=lambda c: {False: 0, None: 1, True: 2}[c[1]["met"]])
+    found = sorted(checks(row), key=lambda c: ({False: 0, None: 1, True: 2}[c[1]["met"]], c[0] != "actions"))
     told = [tag("p", tag("span", "could not be scored: ", cls="tk-bad"), clean(as_text(row["stage"])), ": ", clean(as_text(row.get("error"))))] if row.get("stage") else []
     told += [tag("p", clean(as_text(row[name])), cls="tk-sub") for name in ("note", "excluded") if row.get(name)]
     if not found and row.get("reason"): told.append(tag("p", clean(as_text(row["reason"]))))
@@ -132,13 +133,15 @@ def rows_html(table: Table, numbers: Sequence[int], columns: Sequence[str], *, v
     return tag("div", tag("table", tag("thead", tag("tr", tag("th", tag("span", "verdict", hidden=True)), *(tag("th", head(c), scope="col") for c in columns))),
                tag("tbody", *(line(n, row) for n, row in zip(numbers, given)))), cls="tk-wide")
 
-# %% ../nbs/57_report.ipynb #302ebbb8
+# %% ../nbs/57_report.ipynb #20cbb7d2
+NO_TRACE = "The trace of this sample is not at hand: the row holds none, or the result does not say where its dataset is, or that dataset is no longer the one that was scored."
+
 def sample_html(table: Table, n: int, most: int = 30, extra: Any = "") -> Markup:
     "One sample: its name, what is known, the strip, and the beginning of the trace"
     row = table.row(n)
     trace, columns = row.get(table.trace_column), {k: v for k, v in row.items() if k != table.trace_column}
     if not isinstance(trace, Mapping) or not isinstance(trace.get("items"), list):
-        return join([tag("h2", title_of({}, columns), cls="tk-title"), facts_html({}, columns), extra, tag("p", "This row holds no trace.", cls="tk-sub")])
+        return join([tag("h2", title_of({}, columns), cls="tk-title"), facts_html({}, columns), extra, tag("p", NO_TRACE, cls="tk-sub")])
     found = entries(trace)
     drawing = Drawing(key_of(n, title_of(trace, columns), len(found)))
     rest = f"{len(found):,} entries" + (f", the first {most} are shown" if len(found) > most else "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['SHORT', 'KNOWN', 'short_values', 'condition', 'same', 'shown_value', 'Table', 'of_dataset', 'as_json', 'of_rows',
-           'short_of', 'why', 'of_result']
+           'short_of', 'why', 'same_sample', 'of_result']
 
 # %% ../nbs/53_table.ipynb #e2ce1a2d
 import re
@@ -19,11 +19,12 @@ from typing import Any
 # %% ../nbs/53_table.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/53_table.ipynb #61cdaa2d
+# %% ../nbs/53_table.ipynb #d9c3b500
 from .dataset import Dataset
 from .entries import as_text, plain_of
 from .result import MAIN, kinds, passed
 from .row import Row
+from .run import IDS
 from .source import InputError
 from .trace import Trace
 
@@ -138,7 +139,7 @@ class Table:
 
     def __len__(self) -> int: return self.count
 
-# %% ../nbs/53_table.ipynb #0b6adbf6
+# %% ../nbs/53_table.ipynb #1f50df45
 def of_dataset(data: Dataset, column: str = "trace") -> Table:
     "The table of a dataset"
     if data.path.suffix != ".jsonl": return Table(len(data), data.row, lambda: [short_of(r, column) for r in data.plain()], trace_column=column, name=data.path.name)
@@ -163,8 +164,11 @@ def of_rows(rows: Sequence[Any], name: str = "", column: str = "trace") -> Table
 def short_of(row: Mapping[str, Any], column: str = "trace") -> dict[str, Any]:
     "The short values of a row that is plain data already"
     trace = row.get(column)
-    known = {column: {"metadata": trace.get("metadata")}} if isinstance(trace, Mapping) else {}
-    return short_values(msgspec.json.encode({**{k: v for k, v in row.items() if k != column}, **known}), column)
+    known = trace.get("metadata") if isinstance(trace, Mapping) else None
+    more = {n: known[n] for n in KNOWN if isinstance(known.get(n), str | int | float)} if isinstance(known, Mapping) else {}
+    flat = {**more, **{k: v for k, v in row.items() if k != column and not isinstance(v, Mapping | list | tuple)}}
+    plain = {str(k): v if v is None or isinstance(v, str | int | float) else as_text(v) for k, v in flat.items()}
+    return {k: v for k, v in plain.items() if v is None or len(as_text(v)) <= SHORT}
 
 def _row(given: Any, column: str) -> dict[str, Any]:
     if isinstance(given, Row): return {column: plain_of(given.trace), **given.columns}
@@ -172,11 +176,16 @@ def _row(given: Any, column: str) -> dict[str, Any]:
     if isinstance(given, Trace | Mapping): return {column: plain_of(given)}
     raise InputError(f"expected rows or traces, got {type(given).__name__}")
 
-# %% ../nbs/53_table.ipynb #c006550e
+# %% ../nbs/53_table.ipynb #1b753726
 def why(row: Mapping[str, Any]) -> str | None:
     "Why a sample failed, in a few words: what was never called first; None if it did not fail"
     found = sorted((kind for kind, _ in kinds([row])), key=lambda kind: not kind.startswith("action"))
     return "; ".join(found)[:SHORT] or None
+
+def same_sample(scored: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    "Whether a row of a dataset has the names of the sample that was scored; one without a name is taken as it is"
+    named = next((str(row[c]) for c in IDS if c in row), None)
+    return named in (None, str(scored.get("id"))) and all(str(row[c]) == str(scored[c]) for c in IDS if c != "id" and c in row and c in scored)
 
 def of_result(rows: Sequence[Mapping[str, Any]], data: Table | None) -> Table:
     "The table of the rows of a result, with the traces and columns of the dataset that they were scored from, if it is at hand"
@@ -185,12 +194,14 @@ def of_result(rows: Sequence[Mapping[str, Any]], data: Table | None) -> Table:
         return at - 1 if data is not None and isinstance(at, int) and 0 < at <= data.count else None
     def row(n: int) -> dict[str, Any]:
         at = origin(n)
-        return {**((data.row(at) if data is not None and at is not None else None) or {}), **rows[n]}
+        found = data.row(at) if data is not None and at is not None else {}
+        return {**(found if same_sample(rows[n], found) else {}), **rows[n]}
     def read() -> list[dict[str, Any]]:
         return [{**beside(n), **short_of(r), "why": why(r)} for n, r in enumerate(rows)]
     def beside(n: int) -> dict[str, Any]:
         at = origin(n)
         values = data.values[at] if data is not None and at is not None else {}
+        if not same_sample(rows[n], values): return {}
         return {k: v for k, v in values.items() if k != "reward"}   # the result has a verdict of its own
     def search(query: str) -> list[int]:
         there = set(data.order(query=query)) if data is not None else set()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['PAGE', 'MOVE', 'ROWS', 'MOST', 'Viewer', 'button', 'line', 'choice', 'field', 'pager', 'fill', 'TraceViewer',
-           'DatasetViewer', 'ResultViewer', 'view', 'opened', 'summary_html', 'raw_block']
+           'DatasetViewer', 'ResultViewer', 'view', 'loaded', 'summary_html', 'raw_block']
 
 # %% ../nbs/60_view.ipynb #c60e054a
 import re
@@ -24,19 +24,20 @@ from typing import Any
 import ipywidgets as W
 from markupsafe import Markup
 
-# %% ../nbs/60_view.ipynb #c1c7937e
+# %% ../nbs/60_view.ipynb #643cc126
 from .dataset import Dataset
 from .entries import Entry, as_text, choices, chosen, clean, entries, hits, one_line, plain_of, split_address
 from .markup import Drawing, head_html, key_of, lights, list_html, section, spread, strip_html, style, tag, title_of, trace_html
+from .page import is_dataset, is_results, write_page
 from .pipeline import read
-from .report import checks_html, dataset_html, failed_first, result_head, result_html, result_table, rows_html, score_names, table_of, worth
+from .report import NO_TRACE, checks_html, dataset_html, failed_first, result_head, result_html, result_table, rows_html, score_names, table_of, worth
 from .result import Result, kinds, load_result
 from .row import Row
 from .source import InputError
 from .table import Table, condition
 from .trace import Trace
 
-# %% ../nbs/60_view.ipynb #195fa077
+# %% ../nbs/60_view.ipynb #2508cc95
 class Viewer(W.VBox):
     "What all viewers share: a hidden field for clicks, and the static form of what they show"
     def __init__(self, children: Sequence[Any], label: str):
@@ -56,7 +57,13 @@ class Viewer(W.VBox):
         "What a button does: a method of the viewer, with one argument"
         return lambda: getattr(self, what)(by)
 
+    subject: Any = None   # what it shows
+
     def static_html(self) -> str: raise NotImplementedError
+
+    def to_html(self, path: str | Path) -> Path:
+        "Write what it shows as one page of HTML that opens without a network"
+        return write_page(self.subject, path)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **kw: Any) -> dict[str, Any]:
         bundle = super()._repr_mimebundle_(include=include, exclude=exclude, **kw)
@@ -102,7 +109,7 @@ class _Controls(Viewer):
             line(self.note, button("Add note", self.does("add_note", "")), button("Good", self.does("add_note", "good")), button("Bad", self.does("add_note", "bad"))),
         ], "")
 
-# %% ../nbs/60_view.ipynb #faea1c4b
+# %% ../nbs/60_view.ipynb #d63091a3
 PAGE = 40   # entries on a page
 
 class _Shown(_Controls):
@@ -110,6 +117,7 @@ class _Shown(_Controls):
     def show_trace(self, trace: Any, columns: Mapping[str, Any] | None = None, *, title: str = "", highlights: Mapping[str, str] | Iterable[str] = (), notes: Mapping[str, str] | None = None) -> None:
         "Show another trace"
         self.trace, self.columns, self.title = plain_of(trace), dict(columns or {}), title
+        self.subject = {**self.columns, "trace": self.trace}
         self.entries, self.notes, self._highlights, self._notes = entries(self.trace), dict(notes or {}), highlights, notes
         self._drawing = Drawing(key_of("live", id(self)), live=True, highlights=spread(lights(highlights), self.entries), notes=self.notes)
         self._places = {at: e for e in self.entries for at in (e.at, e.result_at) if at}
@@ -255,13 +263,14 @@ class TraceViewer(_Shown):
     def static_html(self) -> str:
         return trace_html(self.trace, self.columns, title=self.title, highlights=self._highlights, notes=self.notes, mode=self.show.value, unfold=self.unfold)
 
-# %% ../nbs/60_view.ipynb #ab7fb5ab
+# %% ../nbs/60_view.ipynb #114c818c
 ROWS = 10   # rows on a page
 
 class DatasetViewer(Viewer):
     "Walk through rows: sort, filter by any column, search in all traces, and read one of them below"
     def __init__(self, given: Any, *, columns: Sequence[str] = (), **options: Any):
         self.table: Table = table_of(given)
+        self.subject = self.table
         first = self.table.head(200)
         self.names = list(columns) or worth(first, self._scores())
         every = list(dict.fromkeys(n for row in first for n in row))
@@ -340,7 +349,7 @@ class DatasetViewer(Viewer):
         self.selected, row = n, self.table.row(n)
         trace = row.get(self.table.trace_column)
         sound = isinstance(trace, Mapping) and isinstance(trace.get("items"), list)
-        self.checks.value = self.checks_html(n, row) + ("" if sound else str(section(tag("p", "The trace of this sample is not at hand: the result does not say where its dataset is, or the row holds none.", cls="tk-sub"), label="No trace", styled=False)))
+        self.checks.value = self.checks_html(n, row) + ("" if sound else str(section(tag("p", NO_TRACE, cls="tk-sub"), label="No trace", styled=False)))
         self.trace_viewer.show_trace(trace if sound else [], {k: v for k, v in row.items() if k != self.table.trace_column})
         if n in (order := self.order): self.page.value = min(order.index(n)//ROWS + 1, self.page.max)
         self.draw()
@@ -361,14 +370,14 @@ class DatasetViewer(Viewer):
     def _on_go(self, address: str) -> None: self.trace_viewer.go(address)
     def static_html(self) -> str: return dataset_html(self.table)
 
-# %% ../nbs/60_view.ipynb #d58081b4
+# %% ../nbs/60_view.ipynb #014eeec7
 class ResultViewer(DatasetViewer):
     "Walk through a result: figures, failures by kind, and beside each trace what was checked and why it failed"
     def __init__(self, result: Result, **options: Any):
         self.result = result
         self._kinds = kinds(result.rows)
         super().__init__(result_table(result), **options)
-        self.label = repr(result)
+        self.label, self.subject = repr(result), result
 
     def _scores(self) -> list[str]: return score_names(self.result)
     def usual_order(self) -> Sequence[int]: return failed_first(self.table)
@@ -387,12 +396,12 @@ class ResultViewer(DatasetViewer):
 
     def static_html(self) -> str: return result_html(self.result)
 
-# %% ../nbs/60_view.ipynb #ca56c8bb
+# %% ../nbs/60_view.ipynb #5d6bf49f
 MOST = 1000   # records of a log that are opened
 
 def view(given: Any, **options: Any) -> Viewer:
     "The viewer that fits: of a trace, of rows or a dataset, of a result, or of the file at a path. Raises InputError"
-    found = opened(given) if isinstance(given, str | Path) else given
+    found = loaded(given) if isinstance(given, str | Path) else given
     if isinstance(found, Result): return ResultViewer(found, **options)
     if isinstance(found, Dataset | Table) or _many(found): return DatasetViewer(found, **options)
     row = found.columns | {"trace": found.trace} if isinstance(found, Row) else found
@@ -404,22 +413,14 @@ def _many(given: Any) -> bool:
     if not isinstance(given, list | tuple) or not given: return False
     return all(isinstance(g, Row | Trace) or isinstance(g, Mapping) and ("trace" in g or "items" in g) for g in given)
 
-def opened(path: str | Path, limit: int = MOST) -> Dataset | Result | list[Row]:
+def loaded(path: str | Path, limit: int = MOST) -> Dataset | Result | list[Row]:
     "What is in a file: a dataset, saved results, or the first records of a log. Raises InputError"
     where = Path(path)
-    if where.suffix in (".yaml", ".yml") or where.is_dir() and any(where.glob("*.parquet")): return Dataset(where)
-    if where.suffix == ".jsonl" and where.is_file():
-        data = Dataset(where)
-        first = next(data.plain(), None) if _is_plain(where) else None
-        if first is not None and isinstance(first.get("trace"), Mapping): return data
-        if first is not None and "id" in first and "stage" in first: return load_result(where)
+    if where.is_file() and is_results(where): return load_result(where)
+    if is_dataset(where): return Dataset(where)
     rows = list(islice(read(str(path)), limit))
     if not rows: raise InputError(f"{path}: holds no record that can be shown")
     return rows
-
-def _is_plain(path: Path) -> bool:
-    "Whether the first line of a file can be a row"
-    with path.open("rb") as f: return f.readline(1 << 26).lstrip()[:1] == b"{"
 
 # %% ../nbs/60_view.ipynb #a7a70da6
 def summary_html(given: Any) -> str:
