@@ -2,18 +2,22 @@
 # make test   set up with the development tools, run every check
 # make lab    open the book in JupyterLab          make docs   build the site (needs Quarto)
 # make bench  measure speed and memory             make export  notebooks -> package, README, llms.txt, clean
+# make browser  Chromium and axe-core for the tests of the viewers, if they are missing
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test lab docs bench export sync check
+.PHONY: demo test browser lab docs bench export sync check
 
 demo: .venv/ready
 	$(BIN)/tracekit demo
 
-test: .venv/ready-dev
+test: .venv/ready-dev browser
 	$(BIN)/python -m tools.check
 	$(BIN)/python -m pytest
+
+browser:
+	@sh tools/browser.sh
 
 lab: .venv/ready-dev
 	$(BIN)/jupyter lab nbs
@@ -24,6 +28,7 @@ docs: .venv/ready-dev
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/score.py
+	$(BIN)/python benchmarks/view.py
 
 export: .venv/ready-dev
 	$(BIN)/nbdev_export

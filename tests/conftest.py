@@ -4,6 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import lab
 import pytest
 from hypothesis import settings
 
@@ -54,6 +55,17 @@ def oracle():
     "The python of the environment that has the platform's own package"
     if not ORACLE.exists(): pytest.skip(NO_ORACLE)
     return str(ORACLE)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    "One headless Chromium for all tests that need a browser"
+    lab.needed()
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=lab.chromium(), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,15 @@
 import base64
 import copy
 import json
-import os
 import re
 import shutil
 import zlib
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from conftest import NO_SHARED, SHARED
+from lab import AXE
 
 from tracekit.cli import main, sample_log
 from tracekit.dataset import Dataset
@@ -21,18 +20,13 @@ from tracekit.result import Figure, Result, Rows, TaskResult
 from tracekit.run import score
 from tracekit.trace import assistant, call, message, output, output_text, plain_trace, reasoning_text, user
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(chromium):
     "A browser without a network"
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    with playwright.sync_playwright() as p:
-        try: running = p.chromium.launch(executable_path=CHROMIUM)
-        except playwright.Error: pytest.skip("there is no chromium on this machine: install Debian's, or run playwright install chromium")
-        yield running.new_context(offline=True, viewport={"width": 1240, "height": 1000}, permissions=["clipboard-read", "clipboard-write"])
-        running.close()
+    context = chromium.new_context(offline=True, viewport={"width": 1240, "height": 1000}, permissions=["clipboard-read", "clipboard-write"])
+    yield context
+    context.close()
 
 
 @pytest.fixture
@@ -364,15 +358,14 @@ def test_nothing_is_wider_than_the_screen(show, telecom, width):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(browser, telecom, small, scheme):
     "Rules of accessibility, by axe-core, if its file is at hand"
-    axe = Path(os.environ.get("TRACEKIT_AXE", "axe.min.js"))
-    if not axe.exists(): pytest.skip("axe-core is not here: npm install axe-core, and set TRACEKIT_AXE to the path of its axe.min.js")
+    if not AXE.is_file(): pytest.skip("axe-core is not here: run make browser")
     tab = browser.browser.new_context(bypass_csp=True, offline=True, color_scheme=scheme).new_page()
     for page, state in ((telecom, ""), (telecom, "#fold=all"), (telecom, "#find=airplane&verdict=failed&where.trial=%3E0"), (small, "#at=items[2]&show=json"), (small, "#q=roaming")):
         tab.goto("about:blank")
         tab.goto(page.as_uri() + state)
         tab.wait_for_selector("main[data-ready]")
         tab.evaluate("document.querySelectorAll('header details').forEach(d => { d.open = true; })")
-        tab.add_script_tag(content=axe.read_text(encoding="utf-8"))
+        tab.add_script_tag(content=AXE.read_text(encoding="utf-8"))
         assert [(v["impact"], v["id"], v["nodes"][0]["html"][:120]) for v in tab.evaluate("axe.run(document)")["violations"]] == []
     tab.context.close()
 

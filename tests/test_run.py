@@ -698,7 +698,7 @@ def wholes(folder):
     "A task for each, with a sound scorer beside it"
     tasks = [task({"type": "python_all_samples", "key": "whole", "metrics": [{"type": "mean", "field": "n", "name": "N"}], "compute_scores_snippet": f"def compute_scores(samples):\n    {body}\n"}, python(), key=f"t{n}")
              for n, body in enumerate(WHOLE)]
-    return Apart(project(folder(), FEW, *tasks), timeout=0.3, workers=1)
+    return Apart(project(folder(), FEW, *tasks), timeout=1, workers=1)
 
 
 @pytest.mark.parametrize("n", range(len(WHOLE)), ids=list(WHOLE))
@@ -883,7 +883,7 @@ METRICS = ["1/0", "return None", "return 5", "return {'a': 'x'}", "return {'a': 
 
 @in_background("metrics", "test_python_metrics_that_fail_are_notes")
 def failing_metrics(folder):
-    return Apart(project(folder(), FEW, task(python(SCORE, *(metric(body, key=f"own{n}") for n, body in enumerate(METRICS)), MEAN))), timeout=0.3, workers=1)
+    return Apart(project(folder(), FEW, task(python(SCORE, *(metric(body, key=f"own{n}") for n, body in enumerate(METRICS)), MEAN))), timeout=1, workers=1)
 
 
 def test_python_metrics_that_fail_are_notes(behind):

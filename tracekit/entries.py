@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['DEEPEST', 'KINDS', 'plain_of', 'clean', 'Piece', 'pretty', 'as_text', 'step', 'part_pieces', 'argument_pieces',
-           'Entry', 'entries', 'spans_of', 'split_address', 'at', 'one_line', 'headline', 'shown_texts', 'json_pieces',
-           'pattern', 'hits', 'chosen', 'choices']
+__all__ = ['LONG_NAME', 'DEEPEST', 'KINDS', 'plain_of', 'clean', 'Piece', 'pretty', 'as_text', 'step', 'part_pieces',
+           'short_name', 'argument_pieces', 'Entry', 'entries', 'spans_of', 'split_address', 'at', 'one_line',
+           'headline', 'shown_texts', 'json_pieces', 'pattern', 'hits', 'chosen', 'choices']
 
 # %% ../nbs/52_entries.ipynb #e2418f84
 import re
@@ -78,7 +78,7 @@ def step(key: Any) -> str:
     if isinstance(key, int): return f"[{key}]"
     return f".{key}" if re.fullmatch(r"[A-Za-z_]\w*", str(key)) else f"[{json_text(str(key))}]"
 
-# %% ../nbs/52_entries.ipynb #3b2f49f6
+# %% ../nbs/52_entries.ipynb #36b8b43c
 _TEXTS = {"reasoning_text": "thinking", "summary_text": "thinking", "refusal": "refusal"}
 
 def part_pieces(parts: Any, at: str, kind: str = "text") -> Iterator[Piece]:
@@ -99,12 +99,21 @@ def part_pieces(parts: Any, at: str, kind: str = "text") -> Iterator[Piece]:
             yield Piece(f"{here}.{name}", "file", clean(as_text(part.get(name) or "")))
         else: yield Piece(here, "data", clean(pretty(as_text(part))))
 
+LONG_NAME = 100   # characters of a name that are shown: of a role, a tool, an argument
+
+def short_name(name: Any) -> str:
+    "A name on one line, cut if it is very long"
+    text = " ".join(clean(as_text(name)[:4*LONG_NAME]).split())
+    return text if len(text) <= LONG_NAME else text[:LONG_NAME - 1] + "…"
+
 def argument_pieces(arguments: Any, at: str) -> Iterator[Piece]:
     "One piece an argument; one of all if they are no JSON object"
     try: given = msgspec.json.decode(arguments) if isinstance(arguments, str) and arguments.strip() else arguments or {}
     except (msgspec.DecodeError, UnicodeError, RecursionError): given = arguments
     if isinstance(given, Mapping):
-        for name, value in given.items(): yield Piece(at + step(name), "argument", clean(pretty(as_text(value))), clean(str(name)))
+        for name, value in given.items():
+            here = at + step(name) if clean(str(name)) == name and len(name) <= LONG_NAME else at
+            yield Piece(here, "argument", clean(pretty(as_text(value))), short_name(name))
     else: yield Piece(at, "data", clean(pretty(as_text(given))))
 
 # %% ../nbs/52_entries.ipynb #8d97715b
@@ -157,7 +166,7 @@ def _entry_pieces(entry: Entry) -> Iterator[Piece]:
         at, value = (f"{entry.at}.content", item["content"]) if isinstance(item, Mapping) and "content" in item else (entry.at, item)
         yield Piece(at, "data", clean(pretty(as_text(value))))
 
-# %% ../nbs/52_entries.ipynb #3223d5ed
+# %% ../nbs/52_entries.ipynb #934dee32
 def entries(trace: Mapping[str, Any], prefix: str = "", inside: tuple[str, ...] = ()) -> list[Entry]:
     "The entries of a plain trace in order, those of its spans after the call that began them, or at the end"
     found: list[Entry] = []
@@ -169,35 +178,36 @@ def entries(trace: Mapping[str, Any], prefix: str = "", inside: tuple[str, ...] 
             if asked:
                 answered = asked.popleft()
                 answered.result, answered.result_at = item, at
-            else: found.append(Entry(at, "output", str(item.get("created_by") or "tool"), item, inside=inside))
+            else: found.append(Entry(at, "output", short_name(item.get("created_by") or "tool"), item, inside=inside))
         elif tag == "function_call":
-            found.append(Entry(at, "call", str(item.get("created_by") or "assistant"), item, clean(as_text(item.get("name"))), inside=inside))
+            found.append(Entry(at, "call", short_name(item.get("created_by") or "assistant"), item, short_name(item.get("name") or "no name"), inside=inside))
             waiting.setdefault(str(item.get("call_id")), deque()).append(found[-1])
-        elif tag == "message": found.append(Entry(at, "message", str(item.get("role")), item, inside=inside))
+        elif tag == "message": found.append(Entry(at, "message", short_name(item.get("role")), item, inside=inside))
         else: found.append(Entry(at, "custom", "user" if tag == "custom_task_input_message" else "assistant", item, inside=inside))
     return _with_spans(trace, found, prefix, inside) if isinstance(trace.get("events"), list) else found
 
-# %% ../nbs/52_entries.ipynb #3b643f92
+# %% ../nbs/52_entries.ipynb #a98422a0
 DEEPEST = 20   # spans inside spans that are shown
 
 def spans_of(trace: Mapping[str, Any]) -> list[dict[str, Any]]:
     "The spans directly inside a plain trace, as plain traces. Raises ValueError if the events make no sense"
-    if not any(isinstance(e, Mapping) and e.get("type") == "span_begin" for e in trace.get("events") or ()): return []
+    own = trace.get("span_id")
+    if not any(isinstance(e, Mapping) and e.get("type") == "span_begin" and e.get("span_id") != own for e in trace.get("events") or ()): return []
     return [s.model_dump(mode="json") for s in Trace.model_validate(dict(trace)).spans()]
 
 def _with_spans(trace: Mapping[str, Any], found: list[Entry], prefix: str, inside: tuple[str, ...]) -> list[Entry]:
     "The entries with those of the spans in their places"
-    begun = {e.get("agent_span_id"): e.get("call_id") for e in trace["events"] if isinstance(e, Mapping) and e.get("type") == "function_call_event"}
+    begun = {str(e.get("agent_span_id")): str(e.get("call_id")) for e in trace["events"] if isinstance(e, Mapping) and e.get("type") == "function_call_event"}
     try: spans = spans_of(trace) if len(inside) < DEEPEST else []
     except ValueError as e: return [*found, Entry(f"{prefix}events", "custom", "tool", f"the spans of this trace cannot be shown: {e}", inside=inside)]
-    placed: dict[Any, list[Entry]] = {}
+    placed: dict[str | None, list[Entry]] = {}
     for n, span in enumerate(spans):
         at = f"{prefix}spans[{n}]"
         inner = entries(span, f"{at}.", (*inside, at))
-        head = Entry(at, "span", "assistant", span, clean(as_text(span.get("span_name") or span.get("span_type") or "span")), inside=inside, size=len(inner))
-        placed.setdefault(begun.get(span.get("span_id")), []).extend([head, *inner])
-    known = {e.item.get("call_id") for e in found if e.kind == "call"}
-    told = [x for e in found for x in (e, *(placed.get(e.item.get("call_id"), ()) if e.kind == "call" else ()))]
+        head = Entry(at, "span", "assistant", span, short_name(span.get("span_name") or span.get("span_type") or "span"), inside=inside, size=len(inner))
+        placed.setdefault(begun.get(str(span.get("span_id"))), []).extend([head, *inner])
+    known = {str(e.item.get("call_id")) for e in found if e.kind == "call"}
+    told = [x for e in found for x in (e, *(placed.get(str(e.item.get("call_id")), ()) if e.kind == "call" else ()))]
     return told + [x for id, group in placed.items() if id is None or id not in known for x in group]
 
 # %% ../nbs/52_entries.ipynb #2ddd2ff6
@@ -259,7 +269,7 @@ def _result_text(item: Any) -> str:
     if isinstance(given, list): given = " ".join(as_text(p.get("text") or p.get("type")) if isinstance(p, Mapping) else as_text(p) for p in given)
     return clean(as_text(given))
 
-# %% ../nbs/52_entries.ipynb #f5d5791a
+# %% ../nbs/52_entries.ipynb #3889c292
 def shown_texts(entry: Entry) -> list[str]:
     "All texts of an entry in the order in which they are shown"
     texts = [entry.name] if entry.name else []
@@ -270,7 +280,6 @@ def shown_texts(entry: Entry) -> list[str]:
 
 def json_pieces(entry: Entry) -> list[Piece]:
     "The items of an entry as JSON text"
-    if entry.kind == "span": return [Piece(entry.at, "data", clean(pretty(as_text({k: v for k, v in entry.item.items() if k not in ("items", "events")}))))]
     return [Piece(at, "data", clean(pretty(as_text(item)))) for at, item in ((entry.at, entry.item), (entry.result_at, entry.result)) if item is not None]
 
 def pattern(query: str) -> re.Pattern[str] | None:
@@ -280,15 +289,15 @@ def pattern(query: str) -> re.Pattern[str] | None:
 def hits(found: Sequence[Entry], query: str, as_json: Callable[[Entry], bool] = lambda entry: False) -> list[int]:
     "How often each entry shows a text; `as_json` says which entries are shown as JSON"
     wanted, low = pattern(query), query.lower()
-    if wanted is None: return [0]*len(found)
+    if wanted is None or "\0" in query: return [0]*len(found)
     counts = []
     for entry in found:
-        if as_json(entry):
+        if as_json(entry) and entry.kind != "span":
             counts.append(sum(len(wanted.findall(t)) for t in ([entry.name] if entry.name else []) + [p.text for p in json_pieces(entry)]))
             continue
         if entry._low is None: entry._low = "\0".join(shown_texts(entry)).lower()
-        n = entry._low.count(low)
-        counts.append(n if entry._low.isascii() or not n else sum(len(wanted.findall(t)) for t in shown_texts(entry)))
+        alike = low.isascii() and entry._low.isascii()   # elsewhere small letters are not the whole story: ſ is an s
+        counts.append(entry._low.count(low) if alike else sum(len(wanted.findall(t)) for t in shown_texts(entry)))
     return counts
 
 # %% ../nbs/52_entries.ipynb #e46b71b9

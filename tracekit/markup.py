@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['LINK', 'LANGUAGES', 'BRANCHES', 'PICTURE', 'PICTURE_BYTES', 'SHORT', 'MARKS', 'tag', 'join', 'asset', 'style',
-           'section', 'Drawing', 'mark_ranges', 'Marker', 'coloured', 'markdown', 'tree', 'branches', 'as_tree',
-           'address', 'windowed', 'picture', 'piece_html', 'arguments_html', 'note_html', 'entry_html', 'list_html',
-           'strip_html', 'seconds', 'known_of', 'facts', 'facts_html', 'title_of', 'head_html', 'key_of', 'lights',
-           'trace_html', 'spread']
+__all__ = ['SHORT', 'HARD', 'LINK', 'LANGUAGES', 'BRANCHES', 'PICTURE', 'PICTURE_BYTES', 'DENSE', 'MARKS', 'FACTS', 'tag', 'join',
+           'asset', 'style', 'section', 'Drawing', 'mark_ranges', 'Marker', 'coloured', 'markdown', 'tree', 'branches',
+           'as_tree', 'address', 'windowed', 'picture', 'piece_html', 'arguments_html', 'left_out', 'note_html',
+           'entry_html', 'list_html', 'strip_html', 'seconds', 'known_of', 'facts', 'facts_html', 'title_of',
+           'head_html', 'key_of', 'budget_below', 'lights', 'trace_html', 'spread']
 
-# %% ../nbs/54_markup.ipynb #b26bf1af
+# %% ../nbs/54_markup.ipynb #a098d6d3
 import base64
 import binascii
 import hashlib
@@ -21,6 +21,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 # %% ../nbs/54_markup.ipynb #ca24c625
@@ -32,8 +33,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-# %% ../nbs/54_markup.ipynb #0e7c0341
-from .entries import Entry, Piece, as_text, clean, entries, headline, json_pieces, one_line, pattern, plain_of, pretty, split_address
+# %% ../nbs/54_markup.ipynb #b7c9404a
+from .entries import Entry, Piece, as_text, clean, entries, headline, json_pieces, one_line, pattern, plain_of, pretty, short_name, split_address
 
 # %% ../nbs/54_markup.ipynb #35acdc2a
 def tag(name: str, *inside: Any, **attributes: Any) -> Markup:
@@ -59,7 +60,7 @@ def section(*inside: Any, label: str, styled: bool = True, cls: str = "", **attr
     act = asset("act.js")
     return tag("section", *([style()] if styled else []), *inside, cls=f"tk {cls}".strip(), aria_label=label, onclick=act, onkeydown=act, **attributes)
 
-# %% ../nbs/54_markup.ipynb #2a57dbfb
+# %% ../nbs/54_markup.ipynb #bb0535ab
 @dataclass
 class Drawing:
     "How entries are drawn; addresses are keys everywhere"
@@ -76,11 +77,22 @@ class Drawing:
     notes: dict[str, str] = field(default_factory=dict)      # by address
     live: bool = False               # whether buttons have somebody to ask
     both: bool = False               # every text as usual and as plain text, for a page that shows either
-    budget: int = 180_000            # bytes of HTML, after which entries are cut short
+    budget: int = 150_000            # bytes of HTML, after which entries are cut short
+    used: int = 0                    # bytes of HTML that the list has so far
     long: int = 3_000                # characters of a piece that are shown at once
     rest: int = 20_000               # characters that are folded below, if nobody can be asked for more
 
-# %% ../nbs/54_markup.ipynb #69830897
+    @property
+    def full(self) -> bool: return self.used > self.budget + HARD
+
+    def room(self, long: int) -> int:
+        "How many characters of a piece are shown: few if the budget is used up"
+        return long if self.used < self.budget else min(long, SHORT)
+
+SHORT = 300     # characters of a piece when the budget is used up
+HARD = 30_000   # bytes beyond the budget, after which nothing but the first lines of entries is drawn
+
+# %% ../nbs/54_markup.ipynb #0e3ea7dc
 def mark_ranges(text: str, ranges: Sequence[tuple[int, int, str, str]], shift: int = 0) -> Markup:
     "`text` escaped, with marks: ranges are (from, to, class, title), and `shift` is where the text begins"
     out: list[Any] = []
@@ -99,13 +111,29 @@ class Marker:
         self.now = drawing.now[1] if drawing.now and drawing.now[0] == entry.at else -1
         self.count = 0
 
-    def ranges(self, text: str, at: str = "") -> list[tuple[int, int, str, str]]:
-        "The marks in a whole text"
-        found = [(m.start(), m.end()) for m in self.wanted.finditer(text)] if self.wanted else []
-        made = [(a, b, "tk-now" if self.count + n == self.now else "", "") for n, (a, b) in enumerate(found)]
-        self.count += len(found)
+    def place(self, text: str) -> int | None:
+        "Where the mark at which the reader stands begins, if it is in this text"
+        if not self.wanted or self.now < self.count: return None
+        found = next(islice(self.wanted.finditer(text), self.now - self.count, None), None)
+        return found.start() if found else None
+
+    def ranges(self, text: str, at: str = "", begin: int = 0, end: int | None = None) -> list[tuple[int, int, str, str]]:
+        "The marks in a text that are seen between `begin` and `end`; all are counted"
+        end, made = len(text) if end is None else end, []
+        for m in self.wanted.finditer(text) if self.wanted else ():
+            if m.start() >= end:
+                self.count += self._left(text, m.start())
+                break
+            if m.end() > begin: made.append((m.start(), m.end(), "tk-now" if self.count == self.now else "", ""))
+            self.count += 1
         lights = self.drawing.highlights.get(at, ())
         return made + [(a, len(text) if b is None else b, "tk-light", title) for a, b, title in lights]
+
+    def _left(self, text: str, begin: int) -> int:
+        "How many marks there are from `begin` on, which is where one begins"
+        low = self.drawing.query.lower()
+        if text.isascii() and low.isascii(): return text.lower().count(low, begin)
+        return sum(1 for _ in self.wanted.finditer(text, begin)) if self.wanted else 0
 
     def __call__(self, text: str, at: str = "") -> Markup:
         return mark_ranges(text, self.ranges(text, at))
@@ -167,7 +195,7 @@ def as_tree(text: str) -> Markup | None:
     except (msgspec.DecodeError, UnicodeError, RecursionError): return None
     return tag("div", tree(value), cls="tk-tree") if branches(value) <= BRANCHES else None
 
-# %% ../nbs/54_markup.ipynb #7b03da67
+# %% ../nbs/54_markup.ipynb #1387f448
 def address(at: str, text: str = "") -> Markup:
     "A button that copies an address"
     return tag("button", text or at, cls="tk-n" if text else "tk-at", type="button", data_copy=at, title=f"Copy the address {at}")
@@ -176,23 +204,27 @@ def _button(text: str, do: str) -> Markup: return tag("button", text, type="butt
 
 def windowed(piece: Piece, drawing: Drawing, marker: Marker, wrap: str, cls: str | None, long: int) -> Markup:
     "The text of a piece in an element `wrap`, cut to a window"
-    text, ranges = piece.text, marker.ranges(piece.text, piece.at)
+    text, long = piece.text, drawing.room(long)
     def drawn(a: int, b: int) -> Markup: return tag(wrap, mark_ranges(text[a:b], ranges, a), cls=cls, tabindex="0" if wrap == "pre" else None)
-    if len(text) <= long: return drawn(0, len(text))
-    hit = next((a for a, b, kind, _ in ranges if kind == "tk-now"), None)
+    if len(text) <= long:
+        ranges = marker.ranges(text, piece.at)
+        return drawn(0, len(text))
+    hit = marker.place(text)
     at = drawing.start.get(piece.at, max(0, hit - long//4) if hit is not None and hit >= long else 0)
     at = max(0, min(at, len(text) - 1))
     end = min(len(text), at + (10*long if piece.at in drawing.start else long))
+    stop = end if drawing.live or long < drawing.long else min(len(text), end + max(0, min(drawing.rest, (drawing.budget - drawing.used)//8)))
+    ranges = marker.ranges(text, piece.at, at, stop)
     told = f"characters {at:,} to {end:,} of {len(text):,}"
     if drawing.live:
         more = [_button("earlier", f"more {max(0, at - 10*long)} {piece.at}")] if at else []
         more += [_button("show more", f"more {end if piece.at in drawing.start else at} {piece.at}")] if end < len(text) else []
         return join([drawn(at, end), tag("p", told, " ", *more, cls="tk-sub")])
-    stop = min(len(text), end + drawing.rest)
-    left = f", {len(text) - stop:,} characters are not on this page" if stop < len(text) else ""
-    return join([drawn(at, end), tag("details", tag("summary", f"{stop - end:,} more characters{left}"), drawn(end, stop), cls="tk-more")])
+    left = f"{len(text) - stop:,} characters are not on this page" if stop < len(text) else ""
+    if stop == end: return join([drawn(at, end), tag("p", left, cls="tk-sub")])
+    return join([drawn(at, end), tag("details", tag("summary", ", ".join([f"{stop - end:,} more characters", *([left] if left else [])])), drawn(end, stop), cls="tk-more")])
 
-# %% ../nbs/54_markup.ipynb #1a0fcbbb
+# %% ../nbs/54_markup.ipynb #ce86d369
 PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,([A-Za-z0-9+/]+={0,2})")
 PICTURE_BYTES = 120_000
 _BEGINS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8", "gif": b"GIF8", "webp": b"RIFF"}
@@ -205,13 +237,14 @@ def picture(url: str, drawing: Drawing, at: str) -> Markup:
     try: sound = base64.b64decode(m[2][:16] + "="*(-len(m[2][:16]) % 4)).startswith(_BEGINS[m[1]])
     except binascii.Error: sound = False
     if not sound: return tag("p", tag("span", "image", cls="tk-tag"), f" the data is no {m[1]}")
-    if len(url) > PICTURE_BYTES and at not in drawing.start:
+    if len(url) > min(PICTURE_BYTES, drawing.budget - drawing.used) and at not in drawing.start:
         shown = _button("show", f"more 0 {at}") if drawing.live else ""
         return tag("p", tag("span", "image", cls="tk-tag"), f" {m[1]}, {len(url)*3//4:,} bytes ", shown)
     return Markup(f'<img src="{escape(url)}" alt="image {escape(at)}">')
 
-# %% ../nbs/54_markup.ipynb #4a47e182
+# %% ../nbs/54_markup.ipynb #00e87496
 _PLAIN = re.compile(r"[*_`#\[\]|>~\\&]|^\s*[-+\d]|\n|https?:", re.M)   # what Markdown may make something of
+DENSE = 400   # signs of Markdown of one kind in a text; one with more is data, and slow to read as Markdown
 
 def piece_html(piece: Piece, drawing: Drawing, marker: Marker, long: int) -> Markup:
     "One piece of an entry"
@@ -228,7 +261,7 @@ def piece_html(piece: Piece, drawing: Drawing, marker: Marker, long: int) -> Mar
         return _forms(nice, windowed(piece, drawing, marker, "pre", None, long))
     refused = [tag("span", "refused", cls="tk-tag tk-bad"), " "] if piece.kind == "refusal" else []
     found = bool(drawing.query) and bool(pattern(drawing.query).search(piece.text))  # type: ignore[union-attr]
-    plain = drawing.mode != "markdown" or found or piece.at in drawing.highlights or len(piece.text) > long or not _PLAIN.search(piece.text)
+    plain = drawing.mode != "markdown" or found or piece.at in drawing.highlights or len(piece.text) > drawing.room(long) or max(map(piece.text.count, "[*_`>")) > DENSE or not _PLAIN.search(piece.text)
     if plain: return join([*refused, windowed(piece, drawing, marker, "div", "tk-text", long)])
     nice = tag("div", markdown(piece.text), cls="tk-text tk-md")
     return join([*refused, _forms(nice, windowed(piece, drawing, marker, "div", "tk-text", long)) if drawing.both else nice])
@@ -240,18 +273,26 @@ def _forms(nice: Markup | None, plain: Markup) -> Markup:
 def arguments_html(pieces: Sequence[Piece], drawing: Drawing, marker: Marker, long: int) -> Markup:
     "Arguments as names and values"
     cells = []
-    for p in pieces:
+    for n, p in enumerate(pieces):
+        if drawing.full and n:
+            cells.append(left_out(len(pieces) - n, "argument"))
+            break
         name = marker(p.label)
         value = windowed(p, drawing, marker, "pre" if "\n" in p.text else "span", None, long)
         cells += [tag("dt", name), tag("dd", value, note_html(p.at, drawing))]
+        drawing.used += len(value) + 2*len(name) + 50
     return tag("dl", *cells, cls="tk-args")
+
+def left_out(count: int, what: str) -> Markup:
+    "Says that a page has no more room"
+    return tag("p", f"{count:,} more {what}{'s'*(count != 1)}: too much for this page", cls="tk-sub")
 
 def note_html(at: str, drawing: Drawing) -> Markup:
     "The note on an address"
-    note = drawing.notes.get(at)
-    return tag("div", tag("b", "note "), clean(note), cls="tk-note", role="note") if note else Markup()
+    note = clean(as_text(drawing.notes.get(at) or ""))
+    return tag("div", tag("b", "note "), note[:drawing.long], "…" if len(note) > drawing.long else "", cls="tk-note", role="note") if note else Markup()
 
-# %% ../nbs/54_markup.ipynb #324a1ed2
+# %% ../nbs/54_markup.ipynb #3e6499ba
 def entry_html(entry: Entry, n: int, drawing: Drawing, long: int) -> Markup:
     "One entry; `n` is its number in the whole list"
     marker = Marker(drawing, entry)
@@ -266,12 +307,16 @@ def entry_html(entry: Entry, n: int, drawing: Drawing, long: int) -> Markup:
         outcome = "no result" if entry.kind == "call" and entry.result is None else came
         given = tag("span", f" ({about}) " if about else " ", cls="tk-head")
         head = join([named, given, tag("span", "→ ", outcome, cls="tk-head tk-bad" if failed else "tk-head"), *failed])
-    body = _json_body(entry, drawing, marker, long) if drawing.mode == "json" or entry.at in drawing.raw else _body(entry, drawing, marker, long)
+    wanted = entry.at in (drawing.target, (drawing.now or ("",))[0])
+    if wanted: drawing.used = min(drawing.used, drawing.budget - HARD)
+    if drawing.full: body = left_out(len(entry.pieces), "part")
+    elif drawing.mode == "json" or entry.at in drawing.raw: body = _json_body(entry, drawing, marker, long)
+    else: body = _body(entry, drawing, marker, long)
     kinds = f"tk-e tk-{_word(entry.who)} tk-{entry.kind}" + (" tk-failed" if entry.failed else "") + (" tk-target" if entry.at == drawing.target else "")
     acts = tag("span", _button("JSON" if entry.at not in drawing.raw else "as usual", f"raw {entry.at}"), *([_button("note", f"at {entry.at}")] if drawing.live else []), cls="tk-act") if drawing.live or drawing.both else ""
     return tag("article",
         address(entry.at, number),
-        tag("details", tag("summary", tag("span", clean(entry.who), cls="tk-who"), head), tag("div", acts, body, note_html(entry.at, drawing), cls="tk-body"), open=open_),
+        tag("details", tag("summary", tag("span", clean(entry.who), cls="tk-who"), " ", head), tag("div", acts, body, note_html(entry.at, drawing), cls="tk-body"), open=open_),
         cls=kinds, id=f"{drawing.key}-{n}", data_at=f"{entry.at} {entry.result_at}".strip())
 
 def _word(text: str) -> str: return re.sub(r"\W+", "-", text.lower())[:20]
@@ -281,29 +326,35 @@ def _body(entry: Entry, drawing: Drawing, marker: Marker, long: int) -> Markup:
     out: list[Any] = []
     if arguments: out += [address(f"{entry.at}.arguments"), arguments_html(arguments, drawing, marker, long)]
     several = len(entry.pieces) - len(arguments) > 1 or entry.kind in ("call", "output")
-    for p in entry.pieces:
-        if p.kind == "argument": continue
-        out += [address(p.at) if several else "", piece_html(p, drawing, marker, long), note_html(p.at, drawing) if p.at != entry.at else ""]
+    texts = [p for p in entry.pieces if p.kind != "argument"]
+    for n, p in enumerate(texts):
+        if drawing.full and n:
+            out.append(left_out(len(texts) - n, "part"))
+            break
+        made = join([address(p.at) if several else "", piece_html(p, drawing, marker, long), note_html(p.at, drawing) if p.at != entry.at else ""])
+        out.append(made)
+        drawing.used += len(made)
     if entry.kind == "call" and entry.result is None: out.append(tag("p", "The trace holds no result of this call.", cls="tk-sub"))
     return join(out)
 
 def _json_body(entry: Entry, drawing: Drawing, marker: Marker, long: int) -> Markup:
-    return join(x for p in json_pieces(entry) for x in (address(p.at), windowed(p, drawing, marker, "pre", None, long)))
+    made = join(x for p in json_pieces(entry) for x in (address(p.at), windowed(p, drawing, marker, "pre", None, long)))
+    drawing.used += len(made)
+    return made
 
-# %% ../nbs/54_markup.ipynb #697ae81b
-SHORT = 300   # characters of a piece when the budget is used up
-
+# %% ../nbs/54_markup.ipynb #97a4f124
 def list_html(found: Sequence[Entry], drawing: Drawing, first: int = 0) -> Markup:
     "Entries, those of a span inside a fold; `first` is the number of the first one"
     stack: list[tuple[str, list[Any]]] = [("", [])]
-    used = 0
+    drawing.used = 0
     for n, entry in enumerate(found, first):
         while stack[-1][0] and stack[-1][0] not in entry.inside: _close(stack, drawing)
         for at in entry.inside[len(stack) - 1:]: stack.append((at, [tag("summary", tag("span", f"{at}, continued", cls="tk-head"))]))
         if entry.kind == "span": stack.append((entry.at, [_span_line(entry, drawing, n)]))
         else:
-            made = entry_html(entry, n, drawing, drawing.long if used < drawing.budget else SHORT)
-            used += len(made.encode("utf-8", "replace"))
+            before = drawing.used
+            made = entry_html(entry, n, drawing, drawing.long)
+            drawing.used = before + len(made.encode("utf-8", "replace"))
             stack[-1][1].append(made)
     while len(stack) > 1: _close(stack, drawing)
     return join(stack[0][1])
@@ -316,7 +367,7 @@ def _close(stack: list[tuple[str, list[Any]]], drawing: Drawing) -> None:
     open_ = drawing.opened.get(at, bool(drawing.unfold) or bool(drawing.query) and "<mark" in join(inside))
     stack[-1][1].append(tag("details", *inside, cls="tk-span tk-e2", data_at=at, open=open_))
 
-# %% ../nbs/54_markup.ipynb #4b38ee66
+# %% ../nbs/54_markup.ipynb #325dbd3a
 MARKS = 240
 
 def strip_html(found: Sequence[Entry], drawing: Drawing, dim: Iterable[str] = (), here: Collection[int] | None = None) -> Markup:
@@ -328,14 +379,14 @@ def strip_html(found: Sequence[Entry], drawing: Drawing, dim: Iterable[str] = ()
         told = next((e for e in some if e.failed), some[0])
         kind = "tk-failed" if told.failed else "tk-call" if told.kind in ("call", "output") else ""
         off = "tk-dim" if all(e.at in dimmed for e in some) else ""
-        what = f"{told.at} {told.who}: {told.name}{' failed' if told.failed else ''} {one_line(' '.join(headline(told)), 60)}"
+        what = one_line(f"{told.at} {told.who}: {told.name}{' failed' if told.failed else ''} {' '.join(headline(told))}", 80)
         title, cls = what + (f", and {len(some) - 1} more" if len(some) > 1 else ""), f"tk-{_word(told.who)} {kind} {off}".strip()
-        if here is None or n in here: marks.append(tag("a", href=f"#{drawing.key}-{n}", data_go=told.at, cls=cls, tabindex="-1" if n else "0", title=title, aria_label=what))
+        if here is None or n in here: marks.append(tag("a", href=f"#{drawing.key}-{n}", data_go=told.at, cls=cls, tabindex="-1" if n else "0", title=title))
         else: marks.append(tag("span", cls=cls, title=title))
-    keys = [tag("span", tag("i", cls=f"tk-{k}"), word) for k, word in (("user", "user"), ("assistant", "assistant"), ("call", "call (low)"), ("failed", "failed call"))]
+    keys = [join([tag("span", tag("i", cls=f"tk-{k}"), word), " "]) for k, word in (("user", "user"), ("assistant", "assistant"), ("call", "call (low)"), ("failed", "failed call"))]
     return join([tag("nav", *marks, cls="tk-strip" + (" tk-many" if len(marks) > 100 else ""), aria_label="The whole conversation"), tag("p", *keys, cls="tk-key")])
 
-# %% ../nbs/54_markup.ipynb #d2c91d8a
+# %% ../nbs/54_markup.ipynb #c8c51485
 def seconds(value: float) -> str: return f"{value:.1f} s" if value < 100 else f"{value/60:.0f} min"
 
 def known_of(trace: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -357,15 +408,21 @@ def facts(trace: Mapping[str, Any], columns: Mapping[str, Any] | None = None) ->
     ]
     return [one_line(clean(as_text(t)), 60) for t in told if t not in (None, "")]
 
+FACTS = 16_000   # bytes of HTML of what is known, after which values are cut to a line
+
 def facts_html(trace: Mapping[str, Any], columns: Mapping[str, Any] | None = None) -> Markup:
     "Everything that is known of a trace beside its items, as names and values"
     pairs = [(k, v) for k, v in (columns or {}).items() if k != "trace"] + [(k, v) for k, v in known_of(trace).items() if v is not None]
     pairs += [("events", f"{len(trace['events']):,}")] if isinstance(trace.get("events"), list) and trace["events"] else []
-    cells = []
-    for k, v in pairs:
-        text = clean(as_text(v) if not isinstance(v, dict | list) else pretty(as_text(v)))
-        shown = text[:2_000] + (f"… {len(text) - 2_000:,} more characters" if len(text) > 2_000 else "")
-        cells += [tag("dt", clean(str(k))), tag("dd", tag("pre", shown, tabindex="0") if "\n" in shown else shown)]
+    cells, used = [], 0
+    for n, (k, v) in enumerate(pairs):
+        if used > 2*FACTS:
+            cells += [tag("dt", "and"), tag("dd", f"{len(pairs) - n:,} more")]
+            break
+        text, most = clean(as_text(v) if not isinstance(v, dict | list) else pretty(as_text(v))), 2_000 if used < FACTS else 100
+        shown = text[:most] + (f"… {len(text) - most:,} more characters" if len(text) > most else "")
+        cells += [tag("dt", short_name(k)), tag("dd", tag("pre", shown, tabindex="0") if "\n" in shown else shown)]
+        used += len(cells[-1]) + len(cells[-2])
     return tag("details", tag("summary", f"everything else that is known ({len(pairs)})"), tag("dl", *cells, cls="tk-facts")) if pairs else Markup()
 
 def title_of(trace: Mapping[str, Any], columns: Mapping[str, Any] | None = None) -> str:
@@ -375,13 +432,17 @@ def title_of(trace: Mapping[str, Any], columns: Mapping[str, Any] | None = None)
 
 def head_html(trace: Mapping[str, Any], columns: Mapping[str, Any] | None = None, title: str = "") -> Markup:
     "The name of a trace and what is known of it"
-    tags = [tag("span", t, cls="tk-tag") for t in facts(trace, columns)]
+    tags = [x for t in facts(trace, columns) for x in (" ", tag("span", t, cls="tk-tag"))]
     return join([tag("h2", title or title_of(trace, columns), *tags, cls="tk-title"), facts_html(trace, columns)])
 
-# %% ../nbs/54_markup.ipynb #66827b2d
+# %% ../nbs/54_markup.ipynb #5d68e2cb
 def key_of(*parts: Any) -> str:
     "What the ids of a drawing begin with: the same for the same content, hardly ever the same for another"
     return "tk" + hashlib.sha256(msgspec.json.encode(list(map(as_text, parts)))).hexdigest()[:8]
+
+def budget_below(*above: Markup | str) -> int:
+    "The bytes that are left for entries on a page that has all this already"
+    return max(20_000, 150_000 - sum(map(len, above)))
 
 def lights(given: Mapping[str, str] | Iterable[str]) -> dict[str, list[tuple[int, int | None, str]]]:
     "Highlights by the address of the piece, from addresses with or without a range, and what to say of them"
@@ -397,8 +458,9 @@ def trace_html(trace: Any, columns: Mapping[str, Any] | None = None, *, title: s
     plain = plain_of(trace)
     found = entries(plain)
     drawing = Drawing(key_of(title_of(plain, columns), len(found), start), mode=mode, unfold=unfold, highlights=spread(lights(highlights), found), notes=dict(notes or {}))
-    return str(section(
-        head_html(plain, columns, title), strip_html(found, drawing, here=range(start, start + most)) if found else "", list_html(found[start:start + most], drawing, start),
+    above = [head_html(plain, columns, title), strip_html(found, drawing, here=range(start, start + most)) if found else ""]
+    drawing.budget = budget_below(*above)
+    return str(section(*above, list_html(found[start:start + most], drawing, start),
         tag("p", _range_told(found, start, most), cls="tk-sub", role="status"), label=f"Trace {title or title_of(plain, columns)}"))
 
 def _range_told(found: Sequence[Entry], start: int, most: int) -> str:

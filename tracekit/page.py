@@ -90,7 +90,7 @@ def rest_of(trace: Mapping[str, Any]) -> str:
     rest = {k: v for k, v in trace.items() if k != "items"}
     return "," + json_shown(rest).lstrip()[1:] if rest else "\n}"
 
-# %% ../nbs/58_page.ipynb #9e4c7670
+# %% ../nbs/58_page.ipynb #c7943351
 @dataclass
 class Sample:
     "One sample of a page: what stands above its trace, the entries, where parts begin, and what a search looks at"
@@ -105,7 +105,7 @@ class Sample:
     def part(self, p: int) -> Markup:
         "The markup of a part"
         end = self.starts[p + 1] if p + 1 < len(self.starts) else len(self.found)
-        return list_html(self.found[self.starts[p]:end], Drawing(f"s{self.number}", both=True, rest=KEPT - 3_000), self.starts[p])
+        return list_html(self.found[self.starts[p]:end], Drawing(f"s{self.number}", both=True, rest=KEPT - 3_000, budget=1 << 30), self.starts[p])
 
     def blocks(self) -> Iterator[Markup]:
         "The parts, packed"

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['KINDS_SHOWN', 'FIRST', 'LATER', 'KEPT', 'WIDE', 'NO_TRACE', 'number', 'figure_html', 'figures_html', 'check_name',
-           'check_html', 'verdict_dot', 'checks_html', 'kinds_html', 'worth', 'cell', 'rows_html', 'sample_html',
-           'dataset_html', 'table_of', 'result_table', 'failed_first', 'verdicts_told', 'result_head', 'result_html',
-           'score_names']
+__all__ = ['FIGURES', 'ROOM', 'KINDS_SHOWN', 'FIRST', 'LATER', 'KEPT', 'WIDE', 'NO_TRACE', 'REMARKS', 'number', 'figure_html',
+           'figures_html', 'check_name', 'cut', 'fitting', 'check_html', 'verdict_dot', 'checks_html', 'kinds_html',
+           'worth', 'cell', 'rows_html', 'sample_html', 'dataset_html', 'table_of', 'result_table', 'failed_first',
+           'verdicts_told', 'result_head', 'result_html', 'score_names']
 
 # %% ../nbs/57_report.ipynb #b4782263
 from collections import Counter
@@ -19,19 +19,21 @@ from typing import Any
 # %% ../nbs/57_report.ipynb #6a38ef2c
 from markupsafe import Markup
 
-# %% ../nbs/57_report.ipynb #e11e308d
+# %% ../nbs/57_report.ipynb #a60001d2
 from .dataset import Dataset
-from .entries import as_text, clean, entries, one_line, plain_of, pretty
-from .markup import Drawing, facts_html, head_html, join, key_of, list_html, section, strip_html, tag, title_of
+from .entries import as_text, clean, entries, one_line, short_name
+from .markup import Drawing, budget_below, facts_html, head_html, join, key_of, list_html, section, strip_html, tag, title_of
 from .metrics import is_number
 from .result import CHECKS, ORIGIN, Figure, Result, TaskResult, checks, kinds, passed
 from .table import Table, of_dataset, of_result, of_rows
 
-# %% ../nbs/57_report.ipynb #c49f50cf
+# %% ../nbs/57_report.ipynb #2824a876
 def number(value: Any) -> str:
     "A number for people: two or three digits that count"
     if not is_number(value): return "–"
     return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
+
+FIGURES = 40   # of a task
 
 def figure_html(figure: Figure) -> Markup:
     "One figure with its interval"
@@ -44,20 +46,38 @@ def figure_html(figure: Figure) -> Markup:
     if figure.name.startswith("pass^"):
         k = figure.name[5:]
         told = f"a task passes {k} times out of {k}" if k != "1" else "a task passes once"
-    return tag("div", tag("span", clean(figure.name), cls="tk-sub"), tag("b", number(figure.value)), bar, tag("span", told + (f" · n {figure.n}" if figure.n else ""), cls="tk-sub"))
+    return tag("div", tag("span", short_name(figure.name), cls="tk-sub"), " ", tag("b", number(figure.value)), " ", bar, tag("span", told + (f" · n {figure.n}" if figure.n else ""), cls="tk-sub"))
 
 def figures_html(task: TaskResult) -> Markup:
     "The figures of a task side by side"
-    return tag("div", *map(figure_html, task.figures), cls="tk-metrics") if task.figures else Markup()
+    more = tag("p", f"{len(task.figures) - FIGURES:,} more figures are not shown", cls="tk-sub") if len(task.figures) > FIGURES else ""
+    return join([tag("div", *map(figure_html, task.figures[:FIGURES]), cls="tk-metrics"), more]) if task.figures else Markup()
 
-# %% ../nbs/57_report.ipynb #bd5a9f9a
+# %% ../nbs/57_report.ipynb #84bcede2
 def check_name(part: str, check: Mapping[str, Any]) -> Markup:
     "What a check asks for"
-    about, name = CHECKS[part][0], clean(as_text(check["name"]))
-    by = f" by the {clean(as_text(check['by']))}" if check.get("by") else ""
+    about, name = CHECKS[part][0], short_name(check["name"])
+    by = f" by the {short_name(check['by'])}" if check.get("by") else ""
     given = check.get("arguments")
-    args = f"({', '.join(f'{clean(str(k))}={one_line(clean(as_text(v)), 40)}' for k, v in given.items())})" if isinstance(given, Mapping) and given else ""
+    args = f"({one_line(', '.join(f'{short_name(k)}={one_line(clean(as_text(v)), 40)}' for k, v in given.items()), 300)})" if isinstance(given, Mapping) and given else ""
     return join([tag("code", f"{name}{args}"), by or f" ({about})"])
+
+ROOM = 30_000   # bytes of HTML for checks, and for figures
+
+def cut(value: Any, most: int = 600) -> str:
+    "A text about a sample, or its beginning"
+    text = clean(as_text(value))
+    return text if len(text) <= most else f"{text[:most]}… {len(text) - most:,} more characters"
+
+def fitting(made: Iterable[Markup]) -> list[Markup]:
+    "The first of some elements, as many as there is room for"
+    kept: list[Markup] = []
+    left = ROOM
+    for one in made:
+        if left < 0: break
+        kept.append(one)
+        left -= len(one)
+    return kept
 
 def check_html(part: str, check: Mapping[str, Any]) -> Markup:
     "One check: a disc if it was met, a ring if not, why, and where to look"
@@ -65,7 +85,7 @@ def check_html(part: str, check: Mapping[str, Any]) -> Markup:
     dot = verdict_dot(met, {True: "met", False: "not met"}.get(met, "unknown"))
     where = tag("a", f"item {item}", href="#", data_go=f"items[{item}]") if isinstance(item, int) and not isinstance(item, bool) else ""
     return tag("li", dot, tag("span", check_name(part, check), tag("span", "" if met else " not met" if met is False else " unknown", cls="tk-bad" if met is False else "tk-sub"),
-               tag("div", clean(as_text(check.get("why") or "")), cls="tk-why")), where)
+               tag("div", cut(check.get("why") or ""), cls="tk-why")), where)
 
 def verdict_dot(met: bool | None, title: str) -> Markup:
     "A disc for passed, a ring for failed, a dotted ring for unknown"
@@ -74,11 +94,13 @@ def verdict_dot(met: bool | None, title: str) -> Markup:
 def checks_html(row: Mapping[str, Any], passed: bool | None) -> Markup:
     "Why a sample failed, or what was checked"
     found = sorted(checks(row), key=lambda c: ({False: 0, None: 1, True: 2}[c[1]["met"]], c[0] != "actions"))
-    told = [tag("p", tag("span", "could not be scored: ", cls="tk-bad"), clean(as_text(row["stage"])), ": ", clean(as_text(row.get("error"))))] if row.get("stage") else []
-    told += [tag("p", clean(as_text(row[name])), cls="tk-sub") for name in ("note", "excluded") if row.get(name)]
-    if not found and row.get("reason"): told.append(tag("p", clean(as_text(row["reason"]))))
+    told = [tag("p", tag("span", "could not be scored: ", cls="tk-bad"), cut(row["stage"]), ": ", cut(row.get("error")))] if row.get("stage") else []
+    told += [tag("p", cut(row[name]), cls="tk-sub") for name in ("note", "excluded") if row.get(name)]
+    if not found and row.get("reason"): told.append(tag("p", cut(row["reason"])))
     if not found and not told: return Markup()
-    return join([tag("h3", "Why it failed" if passed is False else "What was checked"), *told, tag("ul", *(check_html(*c) for c in found), cls="tk-checks") if found else ""])
+    shown = fitting(check_html(*c) for c in found)
+    return join([tag("h3", "Why it failed" if passed is False else "What was checked"), *told, tag("ul", *shown, cls="tk-checks") if found else "",
+                 tag("p", f"{len(found) - len(shown):,} more checks are not shown", cls="tk-sub") if len(found) > len(shown) else ""])
 
 # %% ../nbs/57_report.ipynb #13708132
 KINDS_SHOWN = 40
@@ -91,7 +113,7 @@ def kinds_html(result: Result, live: bool = False) -> Markup:
         tag("td", tag("button", clean(kind), type="button", data_do=f"kind {n}") if live else clean(kind))) for n, (kind, rows) in enumerate(found[:KINDS_SHOWN])),
         *([tag("tr", tag("td"), tag("td", f"and {len(found) - KINDS_SHOWN} kinds more"))] if len(found) > KINDS_SHOWN else [])), cls="tk-fold", open=len(found) <= 3)
 
-# %% ../nbs/57_report.ipynb #625ede68
+# %% ../nbs/57_report.ipynb #be4c189d
 FIRST = ("task_id", "id", "task", "trial", "reward", "score", "is_correct", "why")
 LATER = ("model", "agent_model", "termination_reason", "total_time", "duration", "total_tokens", "message_count", "stage", "error")
 KEPT = ("task_id", "reward", "score", "is_correct")   # shown also if they are the same in all rows
@@ -119,7 +141,7 @@ def rows_html(table: Table, numbers: Sequence[int], columns: Sequence[str], *, v
     "Rows of a table by their numbers; `values` are their short values, if they are read already"
     arrow = {False: " ▴", True: " ▾"}
     def head(name: str) -> Any:
-        told = clean(name) + (arrow[reverse] if name == sort else "")
+        told = short_name(name) + (arrow[reverse] if name == sort else "")
         return tag("button", told, type="button", data_do=f"sort {name}", title=f"Sort by {clean(name)}") if live else told
     def line(n: int, row: Mapping[str, Any]) -> Markup:
         met = table.verdict(n, row)
@@ -133,19 +155,21 @@ def rows_html(table: Table, numbers: Sequence[int], columns: Sequence[str], *, v
     return tag("div", tag("table", tag("thead", tag("tr", tag("th", tag("span", "verdict", hidden=True)), *(tag("th", head(c), scope="col") for c in columns))),
                tag("tbody", *(line(n, row) for n, row in zip(numbers, given)))), cls="tk-wide")
 
-# %% ../nbs/57_report.ipynb #20cbb7d2
+# %% ../nbs/57_report.ipynb #42e5e95b
 NO_TRACE = "The trace of this sample is not at hand: the row holds none, or the result does not say where its dataset is, or that dataset is no longer the one that was scored."
 
-def sample_html(table: Table, n: int, most: int = 30, extra: Any = "") -> Markup:
-    "One sample: its name, what is known, the strip, and the beginning of the trace"
+def sample_html(table: Table, n: int, most: int = 30, extra: Any = "", other: Sequence[Markup] = ()) -> Markup:
+    "One sample: its name, what is known, the strip, and the beginning of the trace; `other` stands on the same page"
     row = table.row(n)
     trace, columns = row.get(table.trace_column), {k: v for k, v in row.items() if k != table.trace_column}
     if not isinstance(trace, Mapping) or not isinstance(trace.get("items"), list):
         return join([tag("h2", title_of({}, columns), cls="tk-title"), facts_html({}, columns), extra, tag("p", NO_TRACE, cls="tk-sub")])
     found = entries(trace)
     drawing = Drawing(key_of(n, title_of(trace, columns), len(found)))
+    above = [head_html(trace, columns), strip_html(found, drawing, here=range(most)) if found else "", extra]
+    drawing.budget = budget_below(*above, *other)
     rest = f"{len(found):,} entries" + (f", the first {most} are shown" if len(found) > most else "")
-    return join([head_html(trace, columns), strip_html(found, drawing, here=range(most)) if found else "", extra, tag("h3", "Trace"), list_html(found[:most], drawing), tag("p", rest, cls="tk-sub", role="status")])
+    return join([*above, tag("h3", "Trace"), list_html(found[:most], drawing), tag("p", rest, cls="tk-sub", role="status")])
 
 def dataset_html(given: Any, most: int = 10, items: int = 12) -> str:
     "A dataset as HTML: its first rows, and the first trace"
@@ -170,11 +194,13 @@ def result_table(result: Result) -> Table:
     data = of_dataset(Dataset(path), column) if path is not None and path.exists() else None
     return of_result(result.rows, data)
 
-# %% ../nbs/57_report.ipynb #44a3240a
+# %% ../nbs/57_report.ipynb #850fab5f
 def failed_first(table: Table) -> list[int]:
     "The numbers of all rows: those that failed, those of which nothing is known, those that passed"
     rank = {False: 0, None: 1, True: 2}
     return sorted(range(table.count), key=lambda n: rank[table.verdict(n)])
+
+REMARKS = 20   # of a task
 
 def verdicts_told(task: TaskResult) -> str:
     "How many samples there are, and what became of them"
@@ -186,11 +212,15 @@ def verdicts_told(task: TaskResult) -> str:
 def result_head(result: Result, table: Table, live: bool = False) -> Markup:
     "The figures of every task, and what was told of them"
     out: list[Any] = []
-    for key, task in result.tasks.items():
+    for n, (key, task) in enumerate(result.tasks.items()):
         told = [f"could not be run: {task.problem}"] if task.problem else [verdicts_told(task), *task.told()[1:]]
-        out += [tag("h1", clean(key)), tag("p", clean(" · ".join(told[:1])), cls="tk-sub"), figures_html(task)]
+        out += [tag("h1", short_name(key)), tag("p", cut(told[0]), cls="tk-sub"), figures_html(task)]
         notes = [*told[1:], *task.notes]
-        if notes: out.append(tag("details", tag("summary", f"{len(notes)} remark{'s'*(len(notes) != 1)}"), tag("ul", *(tag("li", clean(n), cls="tk-sub") for n in notes))))
+        if notes:
+            out.append(tag("details", tag("summary", f"{len(notes)} remark{'s'*(len(notes) != 1)}"), tag("ul", *(tag("li", cut(note, 300), cls="tk-sub") for note in notes[:REMARKS]))))
+        if sum(map(len, out)) > ROOM and n + 1 < len(result.tasks):
+            out.append(tag("p", f"{len(result.tasks) - n - 1:,} more tasks are not shown", cls="tk-sub"))
+            break
     return join([*out, kinds_html(result, live)])
 
 def result_html(result: Result, most: int = 12, items: int = 30) -> str:
@@ -202,7 +232,7 @@ def result_html(result: Result, most: int = 12, items: int = 30) -> str:
     if order:
         left = f", {len(order) - most} more are not shown" if len(order) > most else ""
         body += [tag("h3", "Samples"), rows_html(table, order[:most], columns, selected=order[0] if items else None), tag("p", f"{len(order):,} samples, those that failed first{left}", cls="tk-sub")]
-        if items: body.append(sample_html(table, order[0], items, checks_html(result.rows[order[0]], table.verdict(order[0]))))
+        if items: body.append(sample_html(table, order[0], items, checks_html(result.rows[order[0]], table.verdict(order[0])), body))
     return str(section(*body, label="Result"))
 
 def score_names(result: Result) -> list[str]:

@@ -28,7 +28,7 @@ from .run import IDS
 from .source import InputError
 from .trace import Trace
 
-# %% ../nbs/53_table.ipynb #1ab378d9
+# %% ../nbs/53_table.ipynb #e3b5fa56
 SHORT = 120   # bytes of a value that is shown in a table
 KNOWN = ("model", "agent", "total_tokens", "total_time", "message_count", "error")   # of the metadata
 
@@ -52,7 +52,7 @@ def short_values(line: bytes, column: str = "trace") -> dict[str, Any]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError): return {}
     told: dict[str, Any] = {}
     for name, value in raw.items():
-        if name != column and len(value) <= SHORT and (text := bytes(value))[:1] not in (b"{", b"["): told[name] = msgspec.json.decode(text)
+        if name != column and len(value) <= SHORT >= len(name) and (text := bytes(value))[:1] not in (b"{", b"["): told[name] = msgspec.json.decode(text)
     try: known = _METADATA.decode(raw[column]).metadata if column in raw else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError): known = None
     for name in KNOWN if known else ():

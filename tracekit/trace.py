@@ -19,9 +19,9 @@ __all__ = ['MessagePart', 'OutputPart', 'SYNTHETIC_MESSAGE_STATUS', 'SYNTHETIC_M
            'reasoning_text', 'message', 'user', 'assistant', 'system', 'call', 'output', 'plain_trace',
            'plain_metadata', 'stamp', 'twin']
 
-# %% ../nbs/01_trace.ipynb #d4a967c0
+# %% ../nbs/01_trace.ipynb #2b97e579
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -520,7 +520,7 @@ class Readable(Shown, Lookups):
     def __repr__(self) -> str: return self.text(100)
     def __str__(self) -> str: return self.text()
 
-# %% ../nbs/01_trace.ipynb #b27a17fa
+# %% ../nbs/01_trace.ipynb #13fbdc3e
 def sort_events(events: Sequence[Any]) -> list[Any]:
     "Events by time; raises ValueError if only some have a timestamp, TypeError if naive and aware times are mixed"
     timed = [e.timestamp is not None for e in events if not isinstance(e, SpanEndEvent)]
@@ -528,6 +528,9 @@ def sort_events(events: Sequence[Any]) -> list[Any]:
     if not any(timed): return list(events)
     latest = max(e.timestamp for e in events if e.timestamp is not None)
     return sorted(events, key=lambda e: e.timestamp or latest)
+
+@cache
+def _events_type() -> TypeAdapter[list[TraceEvent]]: return TypeAdapter(list[TraceEvent])
 
 def items_of_events(events: Sequence[Any], span_id: str | None = None) -> list[Any]:
     "The items that the events of one span tell of"
@@ -573,7 +576,7 @@ class Canonical:
         "The canonical full form, under the name that the platform's package gives it"
         return self.model_dump(**kwargs)
 
-# %% ../nbs/01_trace.ipynb #cb385312
+# %% ../nbs/01_trace.ipynb #db8dffea
 class Trace(Readable, Canonical, ClosedModel):
     "One conversation: items in order, metadata, and events if the log had them"
     FORMAT: Literal["open_responses", "latticeflow"] = "open_responses"
@@ -609,16 +612,20 @@ class Trace(Readable, Canonical, ClosedModel):
     @classmethod
     def from_events(cls, events: Sequence[Any], *, span_id: str | None = None, **fields: Any) -> Trace:
         "A Trace of events; its items are derived from those of the span `span_id`"
-        known = TypeAdapter(list[TraceEvent]).validate_python(list(events))
+        known = _events_type().validate_python(list(events))
         return cls(items=items_of_events(known, span_id), events=known, span_id=span_id, **fields)
 
     def spans(self) -> list[Trace]:
         "The spans that begin directly below this trace's own, each as a Trace"
         events = self.events or []
         begins = [e for e in events if isinstance(e, SpanBeginEvent)]
+        inside: dict[str | None, list[str]] = {}
+        own: dict[str | None, list[int]] = {}
+        for b in begins: inside.setdefault(b.parent_span_id, []).append(b.span_id)
+        for n, e in enumerate(events): own.setdefault(e.span_id, []).append(n)
         return [
             Trace.from_events(
-                [e for e in events if e.span_id in _below(b.span_id, begins)],
+                [events[n] for n in sorted(n for span in _below(b.span_id, inside) for n in own.get(span, ()))],
                 span_id=b.span_id,
                 span_name=b.name,
                 span_type=b.span_type,
@@ -627,14 +634,14 @@ class Trace(Readable, Canonical, ClosedModel):
             if b.parent_span_id == self.span_id and b.span_id != self.span_id
         ]
 
-# %% ../nbs/01_trace.ipynb #5c704182
-def _below(span_id: str, begins: Sequence[SpanBeginEvent]) -> set[str]:
-    "A span and all spans inside it"
-    found, grown = {span_id}, True
-    while grown:
-        inner = {b.span_id for b in begins if b.parent_span_id in found}
-        grown = not inner <= found
-        found |= inner
+# %% ../nbs/01_trace.ipynb #3600d174
+def _below(span_id: str, inside: Mapping[str | None, Sequence[str]]) -> set[str]:
+    "A span and all spans inside it; `inside` names those directly inside each"
+    found, waiting = {span_id}, [span_id]
+    while waiting:
+        new = [s for s in inside.get(waiting.pop(), ()) if s not in found]
+        found.update(new)
+        waiting += new
     return found
 
 # %% ../nbs/01_trace.ipynb #57851e65

@@ -24,13 +24,13 @@ from typing import Any
 import ipywidgets as W
 from markupsafe import Markup
 
-# %% ../nbs/60_view.ipynb #643cc126
+# %% ../nbs/60_view.ipynb #8588a2df
 from .dataset import Dataset
 from .entries import Entry, as_text, choices, chosen, clean, entries, hits, one_line, plain_of, split_address
 from .markup import Drawing, head_html, key_of, lights, list_html, section, spread, strip_html, style, tag, title_of, trace_html
 from .page import is_dataset, is_results, write_page
 from .pipeline import read
-from .report import NO_TRACE, checks_html, dataset_html, failed_first, result_head, result_html, result_table, rows_html, score_names, table_of, worth
+from .report import NO_TRACE, checks_html, dataset_html, failed_first, result_head, result_html, result_table, rows_html, score_names, table_of, verdicts_told, worth
 from .result import Result, kinds, load_result
 from .row import Row
 from .source import InputError
@@ -69,7 +69,7 @@ class Viewer(W.VBox):
         bundle = super()._repr_mimebundle_(include=include, exclude=exclude, **kw)
         return {**(bundle or {}), "text/plain": self.label, "text/html": self.static_html()}
 
-# %% ../nbs/60_view.ipynb #863862ac
+# %% ../nbs/60_view.ipynb #e0490a9c
 def button(text: str, act: Callable[[], Any], tip: str = "") -> W.Button:
     "A button that calls `act`"
     made = W.Button(description=text, tooltip=tip or text, layout=W.Layout(width="auto"))
@@ -94,6 +94,7 @@ class _Controls(Viewer):
     "The controls of a trace viewer"
     def __init__(self, mode: str, unfold: bool | None):
         self.search, self.goto, self.note = field("Search", "in this trace", "22em"), field("Go to", "items[12].output"), field("Note", "on that address", "18em")
+        self.note.add_class("tk-ask")
         self.role, self.kind, self.tool = choice("Role"), choice("Kind"), choice("Tool", width="16em")
         self.errors = W.ToggleButton(description="Only errors", layout=W.Layout(width="auto"))
         self.show = choice("Show", [("Markdown", "markdown"), ("plain text", "text"), ("JSON", "json")])
@@ -109,7 +110,7 @@ class _Controls(Viewer):
             line(self.note, button("Add note", self.does("add_note", "")), button("Good", self.does("add_note", "good")), button("Bad", self.does("add_note", "bad"))),
         ], "")
 
-# %% ../nbs/60_view.ipynb #d63091a3
+# %% ../nbs/60_view.ipynb #14133bd6
 PAGE = 40   # entries on a page
 
 class _Shown(_Controls):
@@ -182,9 +183,9 @@ class _Shown(_Controls):
 
     def tell(self, text: str, bad: bool = False) -> None:
         "A word beside the search field"
-        self.status.value = str(section(tag("span", text, cls="tk-bad" if bad else "tk-sub", role="status"), label="Search", styled=False)) if text else ""
+        self.status.value = str(section(tag("span", text, cls="tk-bad" if bad else "tk-sub", role="status"), label="Found", styled=False)) if text else ""
 
-MOVE = Markup("<style onload=\"const r=this.parentElement,e=r.querySelector('mark.tk-now')||r.querySelector('.tk-target');if(e){e.scrollIntoView({block:'nearest'});const s=r.querySelector('.tk-target summary');if(s&&document.activeElement===document.body)s.focus({preventScroll:true})}\"></style>")
+MOVE = Markup("<style onload=\"const r=this.parentElement,e=r.querySelector('mark.tk-now')||r.querySelector('.tk-target');if(e){e.scrollIntoView({block:'nearest'});const s=r.querySelector('.tk-target summary');const a=document.activeElement;if(s&&(a===document.body||a.closest('[data-go]')))s.focus({preventScroll:true})}\"></style>")
 
 # %% ../nbs/60_view.ipynb #151842e4
 class TraceViewer(_Shown):
@@ -370,14 +371,14 @@ class DatasetViewer(Viewer):
     def _on_go(self, address: str) -> None: self.trace_viewer.go(address)
     def static_html(self) -> str: return dataset_html(self.table)
 
-# %% ../nbs/60_view.ipynb #014eeec7
+# %% ../nbs/60_view.ipynb #13758438
 class ResultViewer(DatasetViewer):
     "Walk through a result: figures, failures by kind, and beside each trace what was checked and why it failed"
     def __init__(self, result: Result, **options: Any):
         self.result = result
         self._kinds = kinds(result.rows)
         super().__init__(result_table(result), **options)
-        self.label, self.subject = repr(result), result
+        self.label, self.subject = "\n".join(f"{key}: {verdicts_told(task)}" for key, task in islice(result.tasks.items(), 20)), result
 
     def _scores(self) -> list[str]: return score_names(self.result)
     def usual_order(self) -> Sequence[int]: return failed_first(self.table)
