@@ -64,7 +64,7 @@ def spec_text(name: str, file_path: str) -> bytes:
     "The spec as YAML text"
     return yaml.safe_dump(spec(name, file_path), sort_keys=False, allow_unicode=True, width=1000).encode()
 
-# %% ../nbs/30_dataset.ipynb #da5f7226
+# %% ../nbs/30_dataset.ipynb #48d3e9b3
 class Dataset(Shown):
     "The rows of a dataset, by the path of its .jsonl file, its .yaml spec or its folder of Parquet parts"
     def __init__(self, path: str | Path):
@@ -80,7 +80,7 @@ class Dataset(Shown):
                     if text.strip(): yield _plain(text, f"{self.path}:{number}")
 
     def __iter__(self) -> Iterator[Row]: return (Row(**row) for row in self.plain())
-    def __len__(self) -> int: return len(self._index())
+    def __len__(self) -> int: return len(self.starts)
 
     def __getitem__(self, n: int) -> Row:
         "Row number `n`, from 0; negative numbers count from the end"
@@ -89,17 +89,18 @@ class Dataset(Shown):
     def row(self, n: int) -> dict[str, Any]:
         "Row number `n` as plain data, read from its place in the file"
         if self.path.suffix != ".jsonl": return _parquet_row(self.path, range(len(self))[n])
-        start = self._index()[n]
+        start = self.starts[n]
         with open(self.path, "rb") as f:
             f.seek(start)
             return _plain(f.readline(), f"{self.path}: row {n}")
 
-    def _index(self) -> list[int]:
-        "Where each row starts"
+    @property
+    def starts(self) -> list[int]:
+        "Where each row begins in the file, in bytes; of Parquet, the numbers of the rows"
         if self._starts is None:
             if self.path.suffix != ".jsonl": self._starts = list(range(sum(table.metadata.num_rows for table, _ in _parquet_files(self.path))))
             else:
-                with open(self.path, "rb") as f: self._starts = [at for at, text in _lines(f) if text.strip()]
+                with open(self.path, "rb") as f: self._starts = [at for at, text in _lines(f) if not text.isspace()]
         return self._starts
 
     def column(self, name: str) -> list[Any]:

@@ -264,7 +264,7 @@ class TraceViewer(_Shown):
     def static_html(self) -> str:
         return trace_html(self.trace, self.columns, title=self.title, highlights=self._highlights, notes=self.notes, mode=self.show.value, unfold=self.unfold)
 
-# %% ../nbs/60_view.ipynb #114c818c
+# %% ../nbs/60_view.ipynb #1c7a0b18
 ROWS = 10   # rows on a page
 
 class DatasetViewer(Viewer):
@@ -337,8 +337,7 @@ class DatasetViewer(Viewer):
         self.page.max = max(1, -(-len(self.order)//ROWS))
         start = (self.page.value - 1)*ROWS
         some = list(self.order[start:start + ROWS])
-        values = self.table.head(start + ROWS)[start:] if self.order == range(self.table.count) and start < 1000 else None
-        self.rows.value = str(section(rows_html(self.table, some, self.names, values=values, selected=self.selected, sort=self.sort.value, reverse=self.reverse.value, live=True), label="Rows", styled=False))
+        self.rows.value = str(section(rows_html(self.table, some, self.names, values=self.table.some(some), selected=self.selected, sort=self.sort.value, reverse=self.reverse.value, live=True), label="Rows", styled=False))
         kept = f"{len(self.order):,} of {self.table.count:,} rows" if len(self.order) < self.table.count else f"{self.table.count:,} rows"
         self.tell(" · ".join([kept, *(f"{clean(c)} {clean(text)}" for c, text in self.where.items())]))
 
