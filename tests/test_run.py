@@ -1156,7 +1156,7 @@ def test_a_scorer_that_fails_costs_no_other_sample(failing):
     n = len(FAILING)
     assert len(good(failing)) == n + 1 and all(r["score"] == 1.0 and r["stage"] is None for r in good(failing))
     assert failing["metrics"] == {"Score": 1.0} and failing["plain"]["tasks"]["t"] == {"metrics": {"Score": 1.0}, "samples": 2*n + 1, "failed": n}
-    assert f"{n} failed (score: {n})" in failing["text"]
+    assert f"{n} could not be scored (score: {n})" in failing["text"]
 
 
 @in_background("untidy", "test_a_scorer_with_bad_manners_has_its_score", "test_bad_manners_cost_no_other_sample")
@@ -1319,7 +1319,7 @@ def test_a_bad_row_costs_itself_without_yaml_too(known_lines, n):
 def test_bad_rows_are_counted(lines):
     stages = [stage for _, stage, _ in LINES.values() if stage]
     assert lines.tasks["t"].failed == Counter(stages) and lines.metrics == {"Score": 1.0} and len(lines.rows) == 2*len(LINES) + 1
-    assert f"{len(stages)} failed (read: {stages.count('read')}, solve: {stages.count('solve')})" in repr(lines)
+    assert f"{len(stages)} could not be scored (read: {stages.count('read')}, solve: {stages.count('solve')})" in repr(lines)
 
 
 HOLDS = {"op": "exists", "expression": "{{ sample.id }}"}

@@ -9,22 +9,21 @@ from __future__ import annotations
 __all__ = ['FIGURES', 'ROOM', 'KINDS_SHOWN', 'FIRST', 'LATER', 'KEPT', 'WIDE', 'NO_TRACE', 'REMARKS', 'number', 'figure_html',
            'figures_html', 'check_name', 'cut', 'fitting', 'check_html', 'verdict_dot', 'checks_html', 'kinds_html',
            'worth', 'cell', 'rows_html', 'sample_html', 'dataset_html', 'table_of', 'result_table', 'failed_first',
-           'verdicts_told', 'result_head', 'result_html', 'score_names']
+           'result_head', 'result_html', 'score_names']
 
-# %% ../nbs/57_report.ipynb #b4782263
-from collections import Counter
+# %% ../nbs/57_report.ipynb #fd68941f
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # %% ../nbs/57_report.ipynb #6a38ef2c
 from markupsafe import Markup
 
-# %% ../nbs/57_report.ipynb #a60001d2
+# %% ../nbs/57_report.ipynb #2d057bda
 from .dataset import Dataset
 from .entries import as_text, clean, entries, one_line, short_name
 from .markup import Drawing, budget_below, facts_html, head_html, join, key_of, list_html, section, strip_html, tag, title_of
 from .metrics import is_number
-from .result import CHECKS, ORIGIN, Figure, Result, TaskResult, checks, kinds, passed
+from .result import CHECKS, ORIGIN, Figure, Result, TaskResult, checks, kinds
 from .table import Table, of_dataset, of_result, of_rows
 
 # %% ../nbs/57_report.ipynb #2824a876
@@ -194,7 +193,7 @@ def result_table(result: Result) -> Table:
     data = of_dataset(Dataset(path), column) if path is not None and path.exists() else None
     return of_result(result.rows, data)
 
-# %% ../nbs/57_report.ipynb #850fab5f
+# %% ../nbs/57_report.ipynb #5b275acf
 def failed_first(table: Table) -> list[int]:
     "The numbers of all rows: those that failed, those of which nothing is known, those that passed"
     rank = {False: 0, None: 1, True: 2}
@@ -202,18 +201,11 @@ def failed_first(table: Table) -> list[int]:
 
 REMARKS = 20   # of a task
 
-def verdicts_told(task: TaskResult) -> str:
-    "How many samples there are, and what became of them"
-    met = Counter(passed(row) for row in task.rows)
-    parts = [f"{met[True]} passed", f"{met[False]} failed", *([f"{met[None]} without a verdict"] if met[None] else [])]
-    unscored = [f"{n} could not be scored ({stage})" for stage, n in task.failed.items()]
-    return f"{len(task.rows)} sample{'s'*(len(task.rows) != 1)}: {', '.join([*parts, *unscored])}"
-
 def result_head(result: Result, table: Table, live: bool = False) -> Markup:
     "The figures of every task, and what was told of them"
     out: list[Any] = []
     for n, (key, task) in enumerate(result.tasks.items()):
-        told = [f"could not be run: {task.problem}"] if task.problem else [verdicts_told(task), *task.told()[1:]]
+        told = [f"could not be run: {task.problem}"] if task.problem else task.told()
         out += [tag("h1", short_name(key)), tag("p", cut(told[0]), cls="tk-sub"), figures_html(task)]
         notes = [*told[1:], *task.notes]
         if notes:

@@ -113,7 +113,7 @@ def _escaped(text: str) -> str:
     "Text that is neither markup nor formula nor the end of a cell"
     return "".join(f"&#{ord(c)};" if c in "&<>|*_`[]()$\\~^!#" else c for c in text)
 
-# %% ../nbs/43_result.ipynb #3bc1b64e
+# %% ../nbs/43_result.ipynb #9ac51449
 @dataclass
 class Figure:
     "A metric: `value`, `low` and `high` (the 95 % interval of a mean, or None), `n` samples"
@@ -153,8 +153,10 @@ class TaskResult:
     def told(self) -> list[str]:
         "How many samples there are, what became of them, and the commonest errors"
         failed, excluded = self.failed, sum(bool(r.get("excluded")) for r in self.rows)
-        parts = [f"{len(self.rows)} sample{'s'*(len(self.rows) != 1)}", f"{failed.total()} failed"]
-        if failed: parts[1] += f" ({', '.join(f'{s}: {n}' for s, n in sorted(failed.items()))}), left out of what they have no score for"
+        met = Counter(passed(r) for r in self.rows if not r.get("stage"))
+        verdicts = [f"{met[True]} passed", f"{met[False]} failed"] + [f"{met[None]} without a verdict"]*bool(met[None])
+        parts = [f"{len(self.rows)} sample{'s'*(len(self.rows) != 1)}" + (f": {', '.join(verdicts)}" if met[True] or met[False] else "")]
+        if failed: parts.append(f"{failed.total()} could not be scored ({', '.join(f'{s}: {n}' for s, n in sorted(failed.items()))}), left out of what they have no score for")
         if excluded: parts.append(f"{excluded} excluded by rules")
         errors = Counter(str(r.get("error")) for r in self.rows if r.get("stage"))
         return [", ".join(parts), *(f"{n} x {error}" for error, n in errors.most_common(3))]

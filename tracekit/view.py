@@ -24,13 +24,13 @@ from typing import Any
 import ipywidgets as W
 from markupsafe import Markup
 
-# %% ../nbs/60_view.ipynb #8588a2df
+# %% ../nbs/60_view.ipynb #643cc126
 from .dataset import Dataset
 from .entries import Entry, as_text, choices, chosen, clean, entries, hits, one_line, plain_of, split_address
 from .markup import Drawing, head_html, key_of, lights, list_html, section, spread, strip_html, style, tag, title_of, trace_html
 from .page import is_dataset, is_results, write_page
 from .pipeline import read
-from .report import NO_TRACE, checks_html, dataset_html, failed_first, result_head, result_html, result_table, rows_html, score_names, table_of, verdicts_told, worth
+from .report import NO_TRACE, checks_html, dataset_html, failed_first, result_head, result_html, result_table, rows_html, score_names, table_of, worth
 from .result import Result, kinds, load_result
 from .row import Row
 from .source import InputError
@@ -370,14 +370,14 @@ class DatasetViewer(Viewer):
     def _on_go(self, address: str) -> None: self.trace_viewer.go(address)
     def static_html(self) -> str: return dataset_html(self.table)
 
-# %% ../nbs/60_view.ipynb #13758438
+# %% ../nbs/60_view.ipynb #a974cc83
 class ResultViewer(DatasetViewer):
     "Walk through a result: figures, failures by kind, and beside each trace what was checked and why it failed"
     def __init__(self, result: Result, **options: Any):
         self.result = result
         self._kinds = kinds(result.rows)
         super().__init__(result_table(result), **options)
-        self.label, self.subject = "\n".join(f"{key}: {verdicts_told(task)}" for key, task in islice(result.tasks.items(), 20)), result
+        self.label, self.subject = "\n".join(f"{key}: {task.told()[0]}" for key, task in islice(result.tasks.items(), 20)), result
 
     def _scores(self) -> list[str]: return score_names(self.result)
     def usual_order(self) -> Sequence[int]: return failed_first(self.table)
