@@ -43,7 +43,7 @@ from .source import InputError, SchemaError, TracekitError
 from .trace import Trace, twin
 from .worker import Failure, cores, isolated, tidy, told
 
-# %% ../nbs/51_run.ipynb #9c31a073
+# %% ../nbs/51_run.ipynb #73750426
 @dataclass(frozen=True)
 class Snippet:
     "User code: the text of a module, the function that is called, the name to show, and the folder its imports may come from; or a scorer of tracekit's own"
@@ -69,9 +69,9 @@ def loaded(snippet: Snippet) -> Callable[..., Any]:
 def _stand_in() -> None:
     "Let snippets import latticeflow.core.dtypes where that package is not installed"
     if "latticeflow" in sys.modules or importlib.util.find_spec("latticeflow"): return
-    import tracekit
+    from tracekit import trace
     dtypes = ModuleType("latticeflow.core.dtypes")
-    dtypes.__dict__.update({name: getattr(tracekit, name) for name in dir(tracekit) if name[0].isupper()})
+    dtypes.__dict__.update({name: getattr(trace, name) for name in trace.__all__ if name[0].isupper()})
     dtypes.__dict__.update({"RawSample": dict, "SolverTrace": SolverTrace, "SolverOutput": SolverTrace, "SampleScore": SampleScore})
     top, core = ModuleType("latticeflow"), ModuleType("latticeflow.core")
     top.core, core.dtypes = core, dtypes  # type: ignore[attr-defined]
