@@ -1923,13 +1923,20 @@ def test_the_figures_do_not_depend_on_the_workers(sample, tmp_path):
 
 
 def test_nothing_is_left_running(tmp_path):
-    "After a run its workers are gone, also those that hung"
+    "After a run its workers are gone, also those that hung; what ran before it, such as a browser of another test, may stay"
+    before = _children()
     run(project(tmp_path, FEW, task(python(doing({"": "time.sleep(600)"})))) , timeout=0.1, workers=2, limit=0)
     rows = [{**r, "what": "sleep"} for r in FEW]
     run(project(tmp_path, rows, task(python(doing({"sleep": "time.sleep(600)"})))), timeout=0.1, workers=2)
     background = {job.process.pid for job in Apart.running}
-    alive = [p for p in Path("/proc").iterdir() if p.name.isdigit() and _parent(p) == os.getpid() and int(p.name) not in background]
-    assert not alive
+    left = {pid: what for pid, what in _children().items() if pid not in before and pid not in background}
+    assert not left
+
+
+def _children():
+    "The processes that this one started and that still are, by their ids, with their command lines"
+    pids = [p for p in Path("/proc").iterdir() if p.name.isdigit() and _parent(p) == os.getpid()]
+    return {int(p.name): (p/"cmdline").read_bytes().replace(b"\0", b" ")[:200] for p in pids if p.exists()}
 
 
 def _parent(process):

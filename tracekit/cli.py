@@ -90,7 +90,7 @@ def demo(out: Path) -> None:
     click.echo("or the book, in JupyterLab:             make lab\n")
     click.echo(str(report).splitlines()[-1])
 
-# %% ../nbs/70_cli.ipynb #69d78697
+# %% ../nbs/70_cli.ipynb #4b062574
 @main.command()
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option(
@@ -106,18 +106,8 @@ def demo(out: Path) -> None:
 @click.option("--strict", is_flag=True, help="Stop at the first record that would be set aside.")
 @click.option("--resume", is_flag=True, help="Go on where a run that was cut off stopped.")
 @click.option("--audit", is_flag=True, help="Look at every record for fields that no rule names, not at a sample.")
-def convert(
-    inputs: tuple[str, ...],
-    out: Path,
-    name: str | None,
-    format: str,
-    to: str,
-    workers: int | None,
-    engine: str,
-    strict: bool,
-    resume: bool,
-    audit: bool,
-) -> None:
+def convert(inputs: tuple[str, ...], out: Path, name: str | None, format: str, to: str, workers: int | None, engine: str,
+            strict: bool, resume: bool, audit: bool) -> None:
     """Convert logs into a dataset: DIR/NAME.jsonl and DIR/NAME.yaml.
 
     INPUT is a file, a folder, a glob in quotes, an address such as s3://bucket/log.json, or - for standard input; packed files (.gz, .zst, .zip) are read as they are.
@@ -128,33 +118,24 @@ def convert(
     from tracekit.worker import cores
     if not inputs and format == "auto": raise click.UsageError("Missing argument 'INPUT...'.")
     if engine == "ray":
-        click.echo(
-            "error: this version of tracekit has no ray engine yet; leave --engine out to use all cores of this machine",
-            err=True,
-        )
+        click.echo("error: this version of tracekit has no ray engine yet; leave --engine out to use all cores of this machine", err=True)
         sys.exit(1)
     with _told():
-        report = run(
-            list(inputs) or [home_of(format)],
-            out,
-            name or (None if inputs else format),
-            format=format,
-            to=to,
-            workers=workers or cores(),
-            strict=strict,
-            resume=resume,
-            audit=audit,
-            progress=sys.stderr.isatty(),
-        )
-    spec = next((f for f in report.files if f.suffix == ".yaml"), None)
-    if not report.read:
-        click.echo("The log is sound and holds no records (a run that was planned and never started?): nothing was written.")
-    elif not report.rows: click.echo("No record could be converted; the rejects file says why.")
-    elif to == "parquet": click.echo("The platform loads JSONL only, so there is no spec beside Parquet.")
-    *told, last = str(report).splitlines()
-    for line in [*told, f"next: {_command()} validate {spec}" if spec else "", last]:
-        if line: click.echo(line)
+        report = run(list(inputs) or [home_of(format)], out, name or (None if inputs else format), format=format, to=to, workers=workers or cores(),
+                     strict=strict, resume=resume, audit=audit, progress=sys.stderr.isatty())
+    for line in _converted(report, to): click.echo(line)
     sys.exit(3 if report.rejected else 0)
+
+def _converted(report: Any, to: str) -> Iterator[str]:
+    "What to say of a conversion; its counts come last"
+    spec = next((f for f in report.files if f.suffix == ".yaml"), None)
+    if not report.read: yield "The log is sound and holds no records (a run that was planned and never started?): nothing was written."
+    elif not report.rows: yield "No record could be converted; the rejects file says why."
+    elif to == "parquet": yield "The platform loads JSONL only, so there is no spec beside Parquet."
+    *told, last = str(report).splitlines()
+    yield from told
+    if spec: yield f"next: {_command()} validate {spec}"
+    yield last
 
 # %% ../nbs/70_cli.ipynb #6791aebe
 def _tell(path: Path, env: Path | None = None) -> tuple[int, int]:

@@ -155,35 +155,20 @@ SCORERS: dict[str, Callable[[Mapping[str, Any], Any, SolverTrace | None], Any]] 
     "python": lambda spec, sample, given: called(loaded(spec["snippet"]), sample, given),
 }
 
-# %% ../nbs/51_run.ipynb #e39fb1c5
-@dataclass
-class Plan:
-    "How a task's samples are scored; scorers have their type, key and spec"
-    scorers: list[dict[str, Any]] = field(default_factory=list)
-    trace_column: str | None = None
-    postprocessor: Snippet | None = None
-    trials: int = 1
-    aggregators: list[dict[str, Any]] = field(default_factory=list)
-    keep: bool = False      # send the samples back, for what looks at them later
+# %% ../nbs/51_run.ipynb #716c208c
+IDS = ("sample_id", "id", "simulation_id", "task_id")   # columns that may name a sample; the first that is there does
+_ASKED = dict.fromkeys((*IDS, "trial", "reward", "solo", "domain", "termination_reason", "evaluation_criteria", "initial_state", "reward_info"))
+_ABSENT = msgspec.Raw()
 
-    def read(self, row: Any) -> Any:
-        "A row as its scorers need it: tracekit's own take the trace from the solver's output, so in the row it stays text"
-        if not isinstance(row, bytes) or not self._own: return opened(row)
-        if self.trace_column is not None and self.trace_column not in _ASKED and not self.keep:
-            try: return _Lazy.read(_reader(self.trace_column).decode(row), self.trace_column, row)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError): pass   # no trace in full form: the long way says what it is
-        try: members = _MEMBERS.decode(row)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError): return opened(row)
-        if self.trace_column in members:
-            trace = bytes(members[self.trace_column])
-            members[self.trace_column] = msgspec.json.decode(trace) if trace.startswith(b'"') else trace
-        return _Lazy(members)
+@cache
+def _reader(column: str) -> msgspec.json.Decoder[Any]:
+    "Reads in one go the trace in a row and what tracekit's scorers ask for; the rewards of the log, which few do, stay text, and other columns are passed over"
+    fields = [(name, msgspec.Raw if name == "reward_info" else Any, _ABSENT) for name in _ASKED]
+    return msgspec.json.Decoder(msgspec.defstruct("Members", [("trace_", twin(Trace)), *fields], rename={"trace_": column}))
 
-    @cached_property
-    def _own(self) -> bool:
-        snippets = [scorer["spec"].get("snippet") for scorer in self.scorers]
-        return self.postprocessor is None and all(isinstance(s, Snippet) and s.own for s in snippets)
+_MEMBERS: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
+# %% ../nbs/51_run.ipynb #7a4c0310
 class _Lazy(dict[str, Any]):
     "A row for tracekit's own scorers: a column is read when it is asked for"
     row: bytes | None = None   # where the columns are that nobody was expected to ask for
@@ -214,17 +199,34 @@ class _Lazy(dict[str, Any]):
         try: return self[name]
         except KeyError: return default
 
-IDS = ("sample_id", "id", "simulation_id", "task_id")   # columns that may name a sample; the first that is there does
-_ASKED = dict.fromkeys((*IDS, "trial", "reward", "solo", "domain", "termination_reason", "evaluation_criteria", "initial_state", "reward_info"))
-_ABSENT = msgspec.Raw()
+# %% ../nbs/51_run.ipynb #7fe1661e
+@dataclass
+class Plan:
+    "How a task's samples are scored; scorers have their type, key and spec"
+    scorers: list[dict[str, Any]] = field(default_factory=list)
+    trace_column: str | None = None
+    postprocessor: Snippet | None = None
+    trials: int = 1
+    aggregators: list[dict[str, Any]] = field(default_factory=list)
+    keep: bool = False      # send the samples back, for what looks at them later
 
-@cache
-def _reader(column: str) -> msgspec.json.Decoder[Any]:
-    "Reads in one go the trace in a row and what tracekit's scorers ask for; the rewards of the log, which few do, stay text, and other columns are passed over"
-    fields = [(name, msgspec.Raw if name == "reward_info" else Any, _ABSENT) for name in _ASKED]
-    return msgspec.json.Decoder(msgspec.defstruct("Members", [("trace_", twin(Trace)), *fields], rename={"trace_": column}))
+    def read(self, row: Any) -> Any:
+        "A row as its scorers need it: tracekit's own take the trace from the solver's output, so in the row it stays text"
+        if not isinstance(row, bytes) or not self._own: return opened(row)
+        if self.trace_column is not None and self.trace_column not in _ASKED and not self.keep:
+            try: return _Lazy.read(_reader(self.trace_column).decode(row), self.trace_column, row)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError): pass   # no trace in full form: the long way says what it is
+        try: members = _MEMBERS.decode(row)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError): return opened(row)
+        if self.trace_column in members:
+            trace = bytes(members[self.trace_column])
+            members[self.trace_column] = msgspec.json.decode(trace) if trace.startswith(b'"') else trace
+        return _Lazy(members)
 
-_MEMBERS: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    @cached_property
+    def _own(self) -> bool:
+        snippets = [scorer["spec"].get("snippet") for scorer in self.scorers]
+        return self.postprocessor is None and all(isinstance(s, Snippet) and s.own for s in snippets)
 
 # %% ../nbs/51_run.ipynb #03940135
 def solved(plan: Plan, sample: Any) -> SolverTrace | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 __all__ = ['PAGE', 'MOVE', 'ROWS', 'MOST', 'Viewer', 'button', 'line', 'choice', 'field', 'pager', 'fill', 'TraceViewer',
            'DatasetViewer', 'ResultViewer', 'view', 'loaded', 'summary_html', 'raw_block']
 
-# %% ../nbs/60_view.ipynb #c60e054a
+# %% ../nbs/60_view.ipynb #35c32a38
 import re
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, islice
 from pathlib import Path
@@ -37,9 +37,12 @@ from .source import InputError
 from .table import Table, condition
 from .trace import Trace
 
-# %% ../nbs/60_view.ipynb #2508cc95
+# %% ../nbs/60_view.ipynb #c13ab05f
 class Viewer(W.VBox):
-    "What all viewers share: a hidden field for clicks, and the static form of what they show"
+    "What all viewers share: a hidden field for clicks, controls that can be set in silence, and the static form of what they show"
+    subject: Any = None   # what it shows
+    _silent = False
+
     def __init__(self, children: Sequence[Any], label: str):
         self._inbox = W.Text(continuous_update=False, layout=W.Layout(display="none"))
         self._inbox.add_class("tk-inbox")
@@ -57,7 +60,16 @@ class Viewer(W.VBox):
         "What a button does: a method of the viewer, with one argument"
         return lambda: getattr(self, what)(by)
 
-    subject: Any = None   # what it shows
+    def when(self, control: Any, act: Callable[[], Any]) -> None:
+        "Call `act` when somebody changes a control"
+        control.observe(lambda _: None if self._silent else act(), "value")
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        "Change controls without being told: what they ask for is drawn once, at the end"
+        before, self._silent = self._silent, True
+        try: yield
+        finally: self._silent = before
 
     def static_html(self) -> str: raise NotImplementedError
 
@@ -110,38 +122,44 @@ class _Controls(Viewer):
             line(self.note, button("Add note", self.does("add_note", "")), button("Good", self.does("add_note", "good")), button("Bad", self.does("add_note", "bad"))),
         ], "")
 
-# %% ../nbs/60_view.ipynb #14133bd6
+# %% ../nbs/60_view.ipynb #a1096bdf
 PAGE = 40   # entries on a page
+MOVE = Markup("<style onload=\"const r=this.parentElement,e=r.querySelector('mark.tk-now')||r.querySelector('.tk-target');if(e){e.scrollIntoView({block:'nearest'});const s=r.querySelector('.tk-target summary');const a=document.activeElement;if(s&&(a===document.body||a.closest('[data-go]')))s.focus({preventScroll:true})}\"></style>")
 
-class _Shown(_Controls):
-    "What a trace viewer shows: the entries that the filters keep, a page of them at a time"
-    def show_trace(self, trace: Any, columns: Mapping[str, Any] | None = None, *, title: str = "", highlights: Mapping[str, str] | Iterable[str] = (), notes: Mapping[str, str] | None = None) -> None:
-        "Show another trace"
-        self.trace, self.columns, self.title = plain_of(trace), dict(columns or {}), title
-        self.subject = {**self.columns, "trace": self.trace}
-        self.entries, self.notes, self._highlights, self._notes = entries(self.trace), dict(notes or {}), highlights, notes
-        self._drawing = Drawing(key_of("live", id(self)), live=True, highlights=spread(lights(highlights), self.entries), notes=self.notes)
-        self._places = {at: e for e in self.entries for at in (e.at, e.result_at) if at}
-        with self._quiet():
-            for control, counted in zip((self.role, self.kind, self.tool), choices(self.entries).values()): fill(control, counted)
-            self.errors.value = False
-        self.label = f"{title or title_of(self.trace, self.columns)}: {len(self.entries):,} entries"
-        self.head.value = str(section(head_html(self.trace, self.columns, title), label="What is known of the trace", styled=False))
-        self.filter()
+class _Page(_Controls):
+    "A page of the entries that are shown"
+    entries: list[Entry]     # all of the trace
+    shown: list[Entry]       # those that the filters keep
+    _drawing: Drawing
+    total, at_hit = 0, -1    # hits of a search, and the number of the one that the reader stands at
 
-    @contextmanager
-    def _quiet(self) -> Any:
-        "Change controls without being told"
-        self._silent = True
-        try: yield
-        finally: self._silent = False
+    def turn(self, by: int) -> None:
+        "Turn pages"
+        self.page.value = min(max(1, self.page.value + by), self.page.max)
 
+    def draw(self, moving: bool = False) -> None:
+        "Draw the page"
+        start = (self.page.value - 1)*PAGE
+        told = list_html(self.shown[start:start + PAGE], self._drawing, start)
+        where = f"entries {start + 1:,} to {min(start + PAGE, len(self.shown)):,} of {len(self.shown):,}" if self.shown else "no entries"
+        left = f", {len(self.entries) - len(self.shown):,} are filtered out" if len(self.shown) < len(self.entries) else ""
+        self.body.value = str(section(*([MOVE] if moving else []), told, tag("p", where + left, cls="tk-sub", role="status"), label="Trace", styled=False))
+        hit = f"{self.at_hit + 1:,} of {self.total:,} hits" if self.at_hit >= 0 else f"{self.total:,} hits" if self.total else "no hits" if self._drawing.query else ""
+        self.tell(hit)
+
+    def tell(self, text: str, bad: bool = False) -> None:
+        "A word beside the search field"
+        self.status.value = str(section(tag("span", text, cls="tk-bad" if bad else "tk-sub", role="status"), label="Found", styled=False)) if text else ""
+
+# %% ../nbs/60_view.ipynb #213fbec4
+class _Found(_Page):
+    "Which entries are kept, and where the searched text is among them"
     def filter(self) -> None:
         "Keep the entries that the controls ask for"
         self.shown = chosen(self.entries, self.role.value or None, self.kind.value or None, self.tool.value or None, self.errors.value)
         there = {e.at for e in self.shown}
         self.strip.value = str(section(strip_html(self.entries, self._drawing, (e.at for e in self.entries if e.at not in there)), label="Overview", styled=False)) if self.entries else ""
-        with self._quiet(): self.page.max, self.page.value = max(1, -(-len(self.shown)//PAGE)), 1
+        with self.quiet(): self.page.max, self.page.value = max(1, -(-len(self.shown)//PAGE)), 1
         self.find()
 
     def find(self) -> None:
@@ -164,63 +182,14 @@ class _Shown(_Controls):
         n = bisect_right(ends, self.at_hit)
         left = self.at_hit - ends[n] + self.counts[n]
         self._drawing.now = (self.shown[n].at, left)
-        with self._quiet(): self.page.value = n//PAGE + 1
+        with self.quiet(): self.page.value = n//PAGE + 1
         self.draw(moving=True)
 
-    def turn(self, by: int) -> None:
-        "Turn pages"
-        self.page.value = min(max(1, self.page.value + by), self.page.max)
-
-    def draw(self, moving: bool = False) -> None:
-        "Draw the page"
-        start = (self.page.value - 1)*PAGE
-        told = list_html(self.shown[start:start + PAGE], self._drawing, start)
-        where = f"entries {start + 1:,} to {min(start + PAGE, len(self.shown)):,} of {len(self.shown):,}" if self.shown else "no entries"
-        left = f", {len(self.entries) - len(self.shown):,} are filtered out" if len(self.shown) < len(self.entries) else ""
-        self.body.value = str(section(*([MOVE] if moving else []), told, tag("p", where + left, cls="tk-sub", role="status"), label="Trace", styled=False))
-        hit = f"{self.at_hit + 1:,} of {self.total:,} hits" if self.at_hit >= 0 else f"{self.total:,} hits" if self.total else "no hits" if self._drawing.query else ""
-        self.tell(hit)
-
-    def tell(self, text: str, bad: bool = False) -> None:
-        "A word beside the search field"
-        self.status.value = str(section(tag("span", text, cls="tk-bad" if bad else "tk-sub", role="status"), label="Found", styled=False)) if text else ""
-
-MOVE = Markup("<style onload=\"const r=this.parentElement,e=r.querySelector('mark.tk-now')||r.querySelector('.tk-target');if(e){e.scrollIntoView({block:'nearest'});const s=r.querySelector('.tk-target summary');const a=document.activeElement;if(s&&(a===document.body||a.closest('[data-go]')))s.focus({preventScroll:true})}\"></style>")
-
-# %% ../nbs/60_view.ipynb #151842e4
-class TraceViewer(_Shown):
-    "Read one trace: search, filter, fold, go to an address, take notes. `notes` is a dict of texts by address"
-    def __init__(self, trace: Any, columns: Mapping[str, Any] | None = None, *, title: str = "", highlights: Mapping[str, str] | Iterable[str] = (),
-                 notes: Mapping[str, str] | None = None, mode: str = "markdown", unfold: bool | None = None):
-        if mode not in ("markdown", "text", "json"): raise InputError(f"mode: expected markdown, text or json, got {mode!r}")
-        self._silent = True
-        super().__init__(mode, unfold)
-        for control in (self.role, self.kind, self.tool, self.errors): self._when(control, self.filter)
-        for control in (self.show, self.fold): self._when(control, self.restyle)
-        self._when(self.search, self.find)
-        self._when(self.page, self.draw)
-        self._when(self.goto, lambda: self.go(self.goto.value.strip()))
-        self.show_trace(trace, columns, title=title, highlights=highlights, notes=notes)
-
-    def _when(self, control: Any, act: Callable[[], Any]) -> None: control.observe(lambda _: None if self._silent else act(), "value")
-
-    def filter(self) -> None:
-        self._restyled()
-        super().filter()
-
-    def restyle(self) -> None:
-        "Show it in another way"
-        self._restyled()
-        self._drawing.opened = {}
-        self.count()
-        self.draw()
-
-    def _restyled(self) -> None: self._drawing.mode, self._drawing.unfold = self.show.value, self.unfold
-
-    @property
-    def unfold(self) -> bool | None:
-        "All unfolded, all folded, or each as usual (None)"
-        return {"open": True, "folded": False}.get(str(self.fold.value))
+# %% ../nbs/60_view.ipynb #6cc9091a
+class _Going(_Found):
+    "Addresses, notes, and what clicks ask for"
+    _places: dict[str, Entry]
+    notes: dict[str, str]
 
     def go(self, address: str) -> None:
         "Go to an address: its page, its entry unfolded. An address that is not there is told beside the search field"
@@ -230,11 +199,11 @@ class TraceViewer(_Shown):
         entry = self._places.get(m[0]) if m else None
         if entry is None: return self.tell(f"{one_line(clean(address), 60)} is not in this trace, which has items[0] to items[{len(self.trace['items']) - 1}]", bad=True)
         if entry not in self.shown:
-            with self._quiet(): self.role.value, self.kind.value, self.tool.value, self.errors.value = "", "", "", False
+            with self.quiet(): self.role.value, self.kind.value, self.tool.value, self.errors.value = "", "", "", False
             self.filter()
         self._drawing.target, self._drawing.now = entry.at, None
         self._drawing.opened |= {at: True for at in (entry.at, *entry.inside)}
-        with self._quiet(): self.page.value, self.goto.value = self.shown.index(entry)//PAGE + 1, address
+        with self.quiet(): self.page.value, self.goto.value = self.shown.index(entry)//PAGE + 1, address
         self.draw(moving=True)
 
     def add_note(self, mark: str = "") -> None:
@@ -248,7 +217,7 @@ class TraceViewer(_Shown):
 
     def _on_go(self, address: str) -> None: self.go(address)
     def _on_at(self, address: str) -> None:
-        with self._quiet(): self.goto.value = address
+        with self.quiet(): self.goto.value = address
     def _on_fold(self, address: str) -> None: self._drawing.opened[address] = False
     def _on_unfold(self, address: str) -> None: self._drawing.opened[address] = True
     def _on_raw(self, address: str) -> None:
@@ -261,50 +230,79 @@ class TraceViewer(_Shown):
         if number.isdigit(): self._drawing.start[address] = int(number)
         self.draw()
 
+# %% ../nbs/60_view.ipynb #7ce16b21
+class TraceViewer(_Going):
+    "Read one trace: search, filter, fold, go to an address, take notes. `notes` is a dict of texts by address"
+    def __init__(self, trace: Any, columns: Mapping[str, Any] | None = None, *, title: str = "", highlights: Mapping[str, str] | Iterable[str] = (),
+                 notes: Mapping[str, str] | None = None, mode: str = "markdown", unfold: bool | None = None):
+        if mode not in ("markdown", "text", "json"): raise InputError(f"mode: expected markdown, text or json, got {mode!r}")
+        super().__init__(mode, unfold)
+        for control in (self.role, self.kind, self.tool, self.errors): self.when(control, self.filter)
+        for control in (self.show, self.fold): self.when(control, self.restyle)
+        self.when(self.search, self.find)
+        self.when(self.page, self.draw)
+        self.when(self.goto, lambda: self.go(self.goto.value.strip()))
+        self.show_trace(trace, columns, title=title, highlights=highlights, notes=notes)
+
+    def show_trace(self, trace: Any, columns: Mapping[str, Any] | None = None, *, title: str = "",
+                   highlights: Mapping[str, str] | Iterable[str] = (), notes: Mapping[str, str] | None = None) -> None:
+        "Show another trace"
+        self.trace, self.columns, self.title = plain_of(trace), dict(columns or {}), title
+        self.subject = {**self.columns, "trace": self.trace}
+        self.entries, self.notes, self._highlights, self._notes = entries(self.trace), dict(notes or {}), highlights, notes
+        self._drawing = Drawing(key_of("live", id(self)), live=True, highlights=spread(lights(highlights), self.entries), notes=self.notes,
+                                mode=self.show.value, unfold=self.unfold)
+        self._places = {at: e for e in self.entries for at in (e.at, e.result_at) if at}
+        with self.quiet():
+            for control, counted in zip((self.role, self.kind, self.tool), choices(self.entries).values()): fill(control, counted)
+            self.errors.value = False
+        self.label = f"{title or title_of(self.trace, self.columns)}: {len(self.entries):,} entries"
+        self.head.value = str(section(head_html(self.trace, self.columns, title), label="What is known of the trace", styled=False))
+        self.filter()
+
+    def restyle(self) -> None:
+        "Show it in another way"
+        self._drawing.mode, self._drawing.unfold, self._drawing.opened = self.show.value, self.unfold, {}
+        self.count()
+        self.draw()
+
+    @property
+    def unfold(self) -> bool | None:
+        "All unfolded, all folded, or each as usual (None)"
+        return {"open": True, "folded": False}.get(str(self.fold.value))
+
     def static_html(self) -> str:
         return trace_html(self.trace, self.columns, title=self.title, highlights=self._highlights, notes=self.notes, mode=self.show.value, unfold=self.unfold)
 
-# %% ../nbs/60_view.ipynb #1c7a0b18
+# %% ../nbs/60_view.ipynb #bf265cfc
 ROWS = 10   # rows on a page
 
-class DatasetViewer(Viewer):
-    "Walk through rows: sort, filter by any column, search in all traces, and read one of them below"
-    def __init__(self, given: Any, *, columns: Sequence[str] = (), **options: Any):
-        self.table: Table = table_of(given)
-        self.subject = self.table
-        first = self.table.head(200)
-        self.names = list(columns) or worth(first, self._scores())
-        every = list(dict.fromkeys(n for row in first for n in row))
-        self.where: dict[str, str] = {}
-        self.selected: int | None = None
-        self._make_controls([n for n in self.names if n in every] + [n for n in every if n not in self.names])
-        self.head, self.rows, self.status, self.checks = W.HTML(), W.HTML(), W.HTML(), W.HTML()
-        self.trace_viewer = TraceViewer([], **options)
-        super().__init__([
-            self.head, line(self.search, self.verdict, self.sort, self.reverse), line(self.column, self.condition, button("Clear filters", self.clear), self.status), self.rows,
-            line(button("Previous rows", self.does("turn", -1)), self.page, button("Next rows", self.does("turn", 1)), button("Previous trace", self.does("step", -1)), button("Next trace", self.does("step", 1))),
-            self.checks, self.trace_viewer], "")
-        self.label = f"{self.table.name or 'rows'}: {self.table.count:,} rows"
-        self.order = self.usual_order()
-        self.draw_head()
-        if self.order: self.choose(self.order[0])
-        else: self.draw()
-
-    def _make_controls(self, names: Sequence[str]) -> None:
+class _RowControls(Viewer):
+    "The controls of a viewer of rows"
+    def __init__(self, names: Sequence[str], viewer: TraceViewer):
         self.search, self.condition = field("Search", "in all traces", "22em"), field("is", "text, =1, <0.5, !error", "14em")
         self.verdict = choice("Verdict", [("all", ""), ("passed", "passed"), ("failed", "failed")])
         shown = [(one_line(clean(n), 30), n) for n in names]
         self.sort, self.column = choice("Sort by", [("as usual", ""), *shown], "16em"), choice("Column", shown or [("none", "")], "16em")
-        self.reverse = W.ToggleButton(description="Largest first", layout=W.Layout(width="auto"))
-        self.page = pager()
-        for control in (self.search, self.verdict, self.sort, self.reverse): control.observe(lambda _: self.arrange(), "value")
-        self.page.observe(lambda _: self.draw(), "value")
-        self.condition.observe(lambda c: self.keep(self.column.value, c["new"]), "value")
-        self.column.observe(lambda c: setattr(self.condition, "value", self.where.get(c["new"], "")), "value")
+        self.reverse, self.page = W.ToggleButton(description="Largest first", layout=W.Layout(width="auto")), pager()
+        self.head, self.rows, self.status, self.checks, self.trace_viewer = W.HTML(), W.HTML(), W.HTML(), W.HTML(), viewer
+        super().__init__([
+            self.head, line(self.search, self.verdict, self.sort, self.reverse),
+            line(self.column, self.condition, button("Clear filters", lambda: self.clear()), self.status), self.rows,   # type: ignore[attr-defined]
+            line(button("Previous rows", self.does("turn", -1)), self.page, button("Next rows", self.does("turn", 1)),
+                 button("Previous trace", self.does("step", -1)), button("Next trace", self.does("step", 1))),
+            self.checks, self.trace_viewer], "")
 
-    def _scores(self) -> list[str]: return []
+# %% ../nbs/60_view.ipynb #3c50be89
+class _Ordered(_RowControls):
+    "Which rows are shown, in which order, a page of them at a time"
+    table: Table
+    names: list[str]
+    where: dict[str, str]          # a condition by column
+    order: Sequence[int]
+    selected: int | None = None
+
     def usual_order(self) -> Sequence[int]: return range(self.table.count)
-    def draw_head(self) -> None: self.head.value = str(section(tag("h1", clean(self.table.name) or "Rows"), label="Dataset", styled=False))
 
     def keep(self, column: str, text: str) -> None:
         "Keep the rows whose column meets a condition; an empty condition keeps all"
@@ -315,34 +313,60 @@ class DatasetViewer(Viewer):
     def clear(self) -> None:
         "Show all rows again"
         self.where.clear()
-        self.search.value, self.condition.value, self.verdict.value = "", "", ""
+        with self.quiet(): self.search.value, self.condition.value, self.verdict.value = "", "", ""
         self.arrange()
 
     def arrange(self) -> None:
         "Sort and filter as the controls say"
-        try: order: Sequence[int] = self.table.order(self.sort.value, self.reverse.value, self.where, {"passed": True, "failed": False}.get(self.verdict.value), self.search.value.strip())
+        verdict = {"passed": True, "failed": False}.get(self.verdict.value)
+        try: order = self.table.order(self.sort.value, self.reverse.value, self.where, verdict, self.search.value.strip())
         except InputError as e: return self.tell(str(e), bad=True)
         if not self.sort.value:
-            there = set(order)
-            order = order if len(there) == self.table.count and not self.reverse.value else [n for n in self.usual_order() if n in there][::-1 if self.reverse.value else 1]
-            if len(there) == self.table.count and not self.reverse.value: order = self.usual_order()
-        self.order = order
-        self.page.max, self.page.value = max(1, -(-len(order)//ROWS)), 1
+            kept = set(order)
+            order = [n for n in self.usual_order() if n in kept][::-1 if self.reverse.value else 1]
         self.trace_viewer.search.value = self.search.value
-        if order and self.selected not in order[:ROWS]: self.choose(order[0])
+        self.arranged(order)
+
+    def arranged(self, order: Sequence[int]) -> None:
+        "Show these rows, and the first of them if the one that was open is not on the first page"
+        self.order = order
+        with self.quiet(): self.page.max, self.page.value = max(1, -(-len(order)//ROWS)), 1
+        if order and self.selected not in order[:ROWS]: self.choose(order[0])   # type: ignore[attr-defined]
         else: self.draw()
 
     def draw(self) -> None:
         "Draw the rows of this page"
-        self.page.max = max(1, -(-len(self.order)//ROWS))
         start = (self.page.value - 1)*ROWS
         some = list(self.order[start:start + ROWS])
         self.rows.value = str(section(rows_html(self.table, some, self.names, values=self.table.some(some), selected=self.selected, sort=self.sort.value, reverse=self.reverse.value, live=True), label="Rows", styled=False))
         kept = f"{len(self.order):,} of {self.table.count:,} rows" if len(self.order) < self.table.count else f"{self.table.count:,} rows"
         self.tell(" · ".join([kept, *(f"{clean(c)} {clean(text)}" for c, text in self.where.items())]))
 
-    def tell(self, text: str, bad: bool = False) -> None: self.status.value = str(section(tag("span", text, cls="tk-bad" if bad else "tk-sub", role="status"), label="Status", styled=False))
+    def tell(self, text: str, bad: bool = False) -> None:
+        self.status.value = str(section(tag("span", text, cls="tk-bad" if bad else "tk-sub", role="status"), label="Status", styled=False))
     def turn(self, by: int) -> None: self.page.value = min(max(1, self.page.value + by), self.page.max)
+
+# %% ../nbs/60_view.ipynb #96873d22
+class DatasetViewer(_Ordered):
+    "Walk through rows: sort, filter by any column, search in all traces, and read one of them below"
+    def __init__(self, given: Any, *, columns: Sequence[str] = (), **options: Any):
+        self.table = self.subject = table_of(given)
+        first = self.table.head(200)
+        self.names, every = list(columns) or worth(first, self._scores()), list(dict.fromkeys(n for row in first for n in row))
+        self.where = {}
+        super().__init__([n for n in self.names if n in every] + [n for n in every if n not in self.names], TraceViewer([], **options))
+        for control in (self.search, self.verdict, self.sort, self.reverse): self.when(control, self.arrange)
+        self.when(self.page, self.draw)
+        self.when(self.condition, lambda: self.keep(self.column.value, self.condition.value))
+        self.when(self.column, self._show_condition)
+        self.label = f"{self.table.name or 'rows'}: {self.table.count:,} rows"
+        self.draw_head()
+        self.arranged(self.usual_order())
+
+    def _scores(self) -> list[str]: return []
+    def draw_head(self) -> None: self.head.value = str(section(tag("h1", clean(self.table.name) or "Rows"), label="Dataset", styled=False))
+    def _show_condition(self) -> None:
+        with self.quiet(): self.condition.value = self.where.get(self.column.value, "")
 
     def choose(self, n: int) -> None:
         "Show the trace of row `n`"
@@ -351,15 +375,15 @@ class DatasetViewer(Viewer):
         sound = isinstance(trace, Mapping) and isinstance(trace.get("items"), list)
         self.checks.value = self.checks_html(n, row) + ("" if sound else str(section(tag("p", NO_TRACE, cls="tk-sub"), label="No trace", styled=False)))
         self.trace_viewer.show_trace(trace if sound else [], {k: v for k, v in row.items() if k != self.table.trace_column})
-        if n in (order := self.order): self.page.value = min(order.index(n)//ROWS + 1, self.page.max)
+        with self.quiet():
+            if n in self.order: self.page.value = self.order.index(n)//ROWS + 1
         self.draw()
 
     def checks_html(self, n: int, row: Mapping[str, Any]) -> str: return ""
     def step(self, by: int) -> None:
         "Open the next row, or the one before"
-        if not self.order: return
-        at = self.order.index(self.selected) if self.selected in self.order else -by
-        if 0 <= at + by < len(self.order): self.choose(self.order[at + by])
+        at = self.order.index(self.selected) if self.selected in self.order else -by   # type: ignore[arg-type]
+        if self.order and 0 <= at + by < len(self.order): self.choose(self.order[at + by])
 
     def _on_open(self, n: str) -> None:
         if n.isdigit() and int(n) < self.table.count: self.choose(int(n))
@@ -370,7 +394,7 @@ class DatasetViewer(Viewer):
     def _on_go(self, address: str) -> None: self.trace_viewer.go(address)
     def static_html(self) -> str: return dataset_html(self.table)
 
-# %% ../nbs/60_view.ipynb #a974cc83
+# %% ../nbs/60_view.ipynb #91d8bde6
 class ResultViewer(DatasetViewer):
     "Walk through a result: figures, failures by kind, and beside each trace what was checked and why it failed"
     def __init__(self, result: Result, **options: Any):
@@ -390,8 +414,7 @@ class ResultViewer(DatasetViewer):
         if not n.isdigit() or int(n) >= len(self._kinds): return
         kind, rows = self._kinds[int(n)]
         wanted = {(r.get("task"), r.get("id"), r.get("row")) for r in rows}
-        self.order = [k for k, r in enumerate(self.result.rows) if (r.get("task"), r.get("id"), r.get("row")) in wanted]
-        self.choose(self.order[0])
+        self.arranged([k for k, r in enumerate(self.result.rows) if (r.get("task"), r.get("id"), r.get("row")) in wanted])
         self.tell(f"{len(self.order)} of {self.table.count} samples · {clean(kind)}")
 
     def static_html(self) -> str: return result_html(self.result)
