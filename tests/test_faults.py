@@ -1160,13 +1160,18 @@ def test_an_error_ends_the_workers(two_runs, disk):
 CHILD = "import sys; import tracekit.pipeline as p; p.PART = 1 << 19; from tracekit.cli import main; main()"
 
 
+def heed_ctrl_c():
+    "What a shell started in the background inherits that Ctrl-C is ignored; what is tested here is a command at a terminal"
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def command_process():
     "Starts the command in a process group of its own, with small parts; what still runs at the end of a test is killed"
     started = []
     def start(*arguments):
         called = [sys.executable, "-c", CHILD, "convert", *map(str, arguments)]
-        started.append(subprocess.Popen(called, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True))
+        started.append(subprocess.Popen(called, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=heed_ctrl_c))
         return started[-1]
     yield start
     for process in started:

@@ -169,7 +169,7 @@ def test_hostile_traces(payloads, mode):
             page = trace_html(trace, columns_of(some), title=some[0], start=start, most=60, mode=mode, unfold=True, highlights={f"items[{n}]": evil for n, evil in enumerate(some)} | {evil: evil for evil in some},
                               notes={f"items[{n}]": evil for n, evil in enumerate(some)} | {"items[1].content": some[0]})
             read += sound(page).count
-        assert read > 500
+        assert read > 40*len(some), "what is read is the page, and not an empty one"
 
 
 def test_hostile_traces_in_the_widget(payloads):

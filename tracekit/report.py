@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['FIGURES', 'ROOM', 'KINDS_SHOWN', 'FIRST', 'LATER', 'KEPT', 'WIDE', 'NO_TRACE', 'REMARKS', 'number', 'figure_html',
-           'figures_html', 'check_name', 'cut', 'fitting', 'check_html', 'verdict_dot', 'checks_html', 'kinds_html',
-           'worth', 'cell', 'rows_html', 'sample_html', 'dataset_html', 'table_of', 'result_table', 'failed_first',
-           'result_head', 'result_html', 'score_names']
+__all__ = ['FIGURES', 'ROOM', 'KINDS_SHOWN', 'NAMED', 'FIRST', 'LATER', 'KEPT', 'WIDE', 'NO_TRACE', 'REMARKS', 'number',
+           'figure_html', 'figures_html', 'check_name', 'cut', 'fitting', 'check_html', 'verdict_dot', 'checks_html',
+           'kinds_html', 'worth', 'cell', 'rows_html', 'sample_html', 'dataset_html', 'table_of', 'result_table',
+           'failed_first', 'result_head', 'result_html', 'score_names']
 
 # %% ../nbs/57_report.ipynb #fd68941f
 from collections.abc import Iterable, Mapping, Sequence
@@ -112,8 +112,9 @@ def kinds_html(result: Result, live: bool = False) -> Markup:
         tag("td", tag("button", clean(kind), type="button", data_do=f"kind {n}") if live else clean(kind))) for n, (kind, rows) in enumerate(found[:KINDS_SHOWN])),
         *([tag("tr", tag("td"), tag("td", f"and {len(found) - KINDS_SHOWN} kinds more"))] if len(found) > KINDS_SHOWN else [])), cls="tk-fold", open=len(found) <= 3)
 
-# %% ../nbs/57_report.ipynb #be4c189d
-FIRST = ("task_id", "id", "task", "trial", "reward", "score", "is_correct", "why")
+# %% ../nbs/57_report.ipynb #80eafe0b
+NAMED = ("task_id", "id", "task", "session_id", "trace_id", "name")   # what names a row: the first that is there does
+FIRST = (*NAMED, "trial", "reward", "score", "is_correct", "why")
 LATER = ("model", "agent_model", "termination_reason", "total_time", "duration", "total_tokens", "message_count", "stage", "error")
 KEPT = ("task_id", "reward", "score", "is_correct")   # shown also if they are the same in all rows
 WIDE = 7   # columns
@@ -123,8 +124,9 @@ def worth(values: Sequence[Mapping[str, Any]], scores: Iterable[str] = ()) -> li
     there = dict.fromkeys(n for row in values for n, v in row.items() if v is not None)
     wanted = dict.fromkeys([*FIRST, *scores, *LATER])
     varied = [n for n in wanted if n in there and (len(values) < 2 or len({str(row.get(n)) for row in values}) > 1 or n in KEPT)]
-    for one, other in (("task_id", "id"), ("model", "agent_model"), ("total_time", "duration"), ("reward", "official_reward"), ("task", "id")):
+    for one, other in (("model", "agent_model"), ("total_time", "duration"), ("reward", "official_reward")):
         if one in varied and other in varied and (other != "official_reward" or all(row.get(one) == row.get(other) for row in values)): varied.remove(other)
+    for other in [n for n in NAMED if n in varied][1:]: varied.remove(other)
     if varied: return varied[:WIDE]
     return [n for n in there if n not in ("row",)][:WIDE]
 
