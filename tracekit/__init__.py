@@ -9,7 +9,7 @@ __all__ = []
 # %% ../nbs/80_init.ipynb #d3a65c31
 from importlib import import_module
 
-# %% ../nbs/80_init.ipynb #d44bede0
+# %% ../nbs/80_init.ipynb #f58e56aa
 _HOMES = {
     "trace": (
         "Trace",
@@ -52,12 +52,14 @@ _HOMES = {
     "convert": ("MessageConverter", "Calls", "Context", "format", "load_formats"),
     "row": ("Row",),
     "dataset": ("Dataset", "validate"),
+    "agentdata": ("agentdata", "AgentData", "AgentDataset", "ToolSchema", "ToolCall", "ToolResult", "read_agentdata"),
     "pipeline": ("convert", "read", "Report"),
     "metrics": ("SampleScore",),
     "result": ("Result", "load_result"),
     "project": ("Project", "load_project"),
     "score": ("TraceScorer", "SolverTrace", "recorded_calls"),
     "run": ("run",),
+    "rollouts": ("rollouts",),
     "view": ("view", "TraceViewer", "DatasetViewer", "ResultViewer", "summary_html"),
     "markup": ("trace_html",),
     "page": ("page_html", "write_page"),

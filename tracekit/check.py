@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ['LISTS', 'FUNCTIONS', 'TEMPLATES', 'MOST', 'entities', 'form_findings', 'python_trouble', 'template_trouble',
            'text_findings', 'value_trouble', 'parameter_findings', 'task_findings', 'scorer_findings', 'References',
            'evaluation_findings', 'config_findings', 'specification_findings', 'trace_columns', 'wanted_columns',
-           'task_datasets', 'data_findings', 'first_of', 'check', 'run_findings']
+           'task_datasets', 'data_findings', 'first_of', 'upload_findings', 'check', 'run_findings']
 
 # %% ../nbs/48_check.ipynb #458921e7
 import ast
@@ -20,11 +20,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-# %% ../nbs/48_check.ipynb #1ebd4fad
+# %% ../nbs/48_check.ipynb #5bba9e3e
+from .convert import load_formats
 from .dataset import first_columns, source_findings, spec_findings, validate
 from .models import ENTITIES
 from .project import PLACEHOLDER, Project, parameters, placeholders
-from .source import InputError
+from .source import InputError, Rejected, strict
 from .yamlfile import At, Doc, Finding, environment, meant, model_findings, read_yaml
 
 # %% ../nbs/48_check.ipynb #e3accf4f
@@ -444,10 +445,30 @@ def first_of(findings: Iterable[Finding]) -> Iterator[Finding]:
     for level, n in more.items():
         yield Finding(finding.file, None, f"{n} more like these", "mend the first, then look again", level)
 
-# %% ../nbs/48_check.ipynb #5691e1d3
+# %% ../nbs/48_check.ipynb #01079217
+def upload_findings(path: Path) -> list[Finding] | None:
+    "What is wrong with a file of another format's records by the rules of that format; None if it is no such file"
+    if path.suffix.lower() != ".jsonl" or not path.is_file() or "trace" in (first_columns(path) or ()): return None
+    text = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    lines = text.removesuffix(b"\n").split(b"\n") if text else []
+    records: list[Any] = []
+    found: list[Finding] = []
+    for n, line in enumerate(lines, 1):
+        try: records.append(strict(line))
+        except Rejected as e:
+            records.append({"metadata": None} if n == 1 else [])   # its own finding is enough
+            found.append(Finding(str(path), n, e.cause if line.strip() else "the line is blank", "every line is one record of JSON"))
+    known = [f for f in load_formats().values() if any(f.sniff(set(), r) for r in records[:20])][:1]
+    if not known or known[0].rules is None: return None
+    broken = {f.line for f in found}
+    found += [Finding(str(path), n + 1, what, todo) for n, what, todo in known[0].rules(records) if n + 1 not in broken]
+    return sorted(found, key=lambda f: f.line or 0)
+
+# %% ../nbs/48_check.ipynb #0426b17c
 def check(path: str | Path, env: str | Path | None = None) -> list[Finding]:
-    "All that is wrong with a run.yaml, or with a task, evaluation, dataset or app alone, or with a dataset (.jsonl)"
+    "All that is wrong with a run.yaml, or with a task, evaluation, dataset or app alone, or with a dataset or an upload (.jsonl)"
     path = Path(path)
+    if (uploaded := upload_findings(path)) is not None: return uploaded
     if path.suffix.lower() not in (".yaml", ".yml") or not path.is_file(): return list(validate(path))
     known = environment(env)
     doc = read_yaml(path, known)

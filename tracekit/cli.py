@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['main', 'sample_log', 'demo', 'convert', 'validate', 'run', 'score', 'view', 'formats']
+__all__ = ['main', 'sample_log', 'demo', 'convert', 'validate', 'run', 'score', 'view', 'rollouts', 'export', 'formats']
 
-# %% ../nbs/70_cli.ipynb #672bd7d1
+# %% ../nbs/70_cli.ipynb #e9b1b29c
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +90,9 @@ def demo(out: Path) -> None:
     click.echo("or the book, in JupyterLab:             make lab\n")
     click.echo(str(report).splitlines()[-1])
 
-# %% ../nbs/70_cli.ipynb #b56f402e
+# %% ../nbs/70_cli.ipynb #4b062574
 @main.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option(
     "-o", "out", default=".", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write to."
 )
@@ -111,15 +111,18 @@ def convert(inputs: tuple[str, ...], out: Path, name: str | None, format: str, t
     """Convert logs into a dataset: DIR/NAME.jsonl and DIR/NAME.yaml.
 
     INPUT is a file, a folder, a glob in quotes, an address such as s3://bucket/log.json, or - for standard input; packed files (.gz, .zst, .zip) are read as they are.
+    Without INPUT, the sessions of a coding agent are looked for where it keeps them, for example: tracekit convert --format claude_code
     Records that cannot be converted go to DIR/NAME.rejects.jsonl, each with its reason, and the exit code is 3."""
     from tracekit.pipeline import convert as run
+    from tracekit.pipeline import home_of
     from tracekit.worker import cores
+    if not inputs and format == "auto": raise click.UsageError("Missing argument 'INPUT...'.")
     if engine == "ray":
         click.echo("error: this version of tracekit has no ray engine yet; leave --engine out to use all cores of this machine", err=True)
         sys.exit(1)
     with _told():
-        report = run(list(inputs), out, name, format=format, to=to, workers=workers or cores(), strict=strict, resume=resume, audit=audit,
-                     progress=sys.stderr.isatty())
+        report = run(list(inputs) or [home_of(format)], out, name or (None if inputs else format), format=format, to=to, workers=workers or cores(),
+                     strict=strict, resume=resume, audit=audit, progress=sys.stderr.isatty())
     for line in _converted(report, to): click.echo(line)
     sys.exit(3 if report.rejected else 0)
 
@@ -134,7 +137,7 @@ def _converted(report: Any, to: str) -> Iterator[str]:
     if spec: yield f"next: {_command()} validate {spec}"
     yield last
 
-# %% ../nbs/70_cli.ipynb #59d3c559
+# %% ../nbs/70_cli.ipynb #6791aebe
 def _tell(path: Path, env: Path | None = None) -> tuple[int, int]:
     "Print what is wrong with a file; how many findings refuse it, and how many are warnings"
     from tracekit.check import check
@@ -148,7 +151,7 @@ def _count(n: int, noun: str) -> str: return f"{n} {noun}{'' if n == 1 else 's'}
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 def validate(files: tuple[Path, ...]) -> None:
-    """Check datasets (.jsonl) and the YAML files of a project, offline.
+    """Check datasets (.jsonl), uploads for other tools (Invariant), and the YAML files of a project, offline.
 
     Prints one line a finding: file, line, what, and what to do. The exit code is 1 if there is any but warnings."""
     told = [_tell(file) for file in files]
@@ -243,12 +246,51 @@ def view(file: str, out: Path | None, limit: int, dataset: Path | None, title: s
         page = write_page(given, out or Path(f"{name_of(file)}.html"), title or ("" if hasattr(given, "tasks") else name_of(file)), limit, dataset)
     click.echo(f"{page}  ({page.stat().st_size/1e6:.1f} MB)\nopen it in a browser: {page.resolve().as_uri()}")
 
-# %% ../nbs/70_cli.ipynb #64c810e2
+# %% ../nbs/70_cli.ipynb #55476bfb
+@main.command()
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--format", "format", default="auto", show_default=True, help="Format of the logs; see: tracekit formats.")
+@click.option("--like", type=click.Choice(["data-designer"]), help="Make the rows exactly as NeMo Data Designer does.")
+@click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+def rollouts(path: Path | None, format: str, like: str | None, out: Path | None) -> None:
+    """Turn sessions of coding agents into normalized rollout rows, one a line.
+
+    Without PATH, the sessions are looked for where the agent keeps them. What cannot be read is told on standard error, and the exit code is 3, or 1 if there is no row at all."""
+    from tracekit.dataset import atomic
+    from tracekit.pipeline import told
+    from tracekit.rollouts import rollouts as rows_of
+    from tracekit.row import line
+    if path is None and format == "auto": raise click.UsageError("Missing argument 'PATH'.")
+    rejects: list[dict[str, Any]] = []
+    with _told(), atomic(out) if out else nullcontext(sys.stdout.buffer) as target:
+        count = sum(bool(target.write(line(row))) for row in rows_of(path, format, like, rejects))
+    for found in rejects[:10]: click.echo(f"set aside: {told(found)}", err=True)
+    click.echo(f"rows {count} set aside {len(rejects)}", err=True)
+    sys.exit(0 if not rejects else 3 if count else 1)
+
+# %% ../nbs/70_cli.ipynb #64f24d8e
+@main.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--to", required=True, metavar="FORMAT", help="Format to write; see: tracekit formats.")
+@click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; NAME.FORMAT.jsonl in this folder by default. A name ending with .json gives one document.")
+def export(dataset: Path, to: str, out: Path | None) -> None:
+    """Write a dataset (.jsonl, its .yaml spec, a folder of Parquet parts) in another format.
+
+    Rows that the format cannot say go to a .rejects.jsonl file beside it, each with its reason, and the exit code is 3."""
+    from tracekit.export import export as run
+    with _told(): done = run(dataset, to, out)
+    if done.read and not done.rows: click.echo("No row could be written in this format; the rejects file says why.")
+    click.echo(str(done))
+    sys.exit(3 if done.rejected else 0)
+
+# %% ../nbs/70_cli.ipynb #ab60e4b4
 @main.command()
 def formats() -> None:
-    "List the formats that can be read."
+    "List the formats that can be read, and whether they can be written."
     from tracekit.convert import load_formats
     for form in load_formats().values():
         click.echo(f"{form.name:12} {form.about}")
+        if form.home: click.echo(f"{'':12} kept in {form.home}; read from there if no file is named")
+        if form.write: click.echo(f"{'':12} can be written: tracekit export DATASET --to {form.name}")
         if form.under: click.echo(f"{'':12} records: lines, a list, one object, or a list under {', '.join(form.under)}")
     click.echo("\nTo add one, follow the tutorial convert_your_logs.")

@@ -10,7 +10,7 @@ __all__ = ['SPEAKERS', 'RESULTS', 'FORMATS', 'arguments_text', 'short_hash', 'Ca
            'ChatMessage', 'parts', 'result_content', 'failed', 'MessageConverter', 'Context', 'Format', 'format',
            'load_formats', 'record_members', 'named_format', 'json_kind', 'detect']
 
-# %% ../nbs/02_convert.ipynb #310aac15
+# %% ../nbs/02_convert.ipynb #d110641b
 import ast
 import hashlib
 import json
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 # %% ../nbs/02_convert.ipynb #32f05a55
 import msgspec
@@ -391,7 +391,7 @@ class Context:
         "Twelve digits that stand for this record in ids: a hash of its id or, if it has none, of its bytes"
         return short_hash(str(id)) if id not in (None, "") else hashlib.sha256(self.raw()).hexdigest()[:12]
 
-# %% ../nbs/02_convert.ipynb #5add5e60
+# %% ../nbs/02_convert.ipynb #e1b78f26
 @dataclass
 class Format:
     "One kind of log: its record type, how to know it, and how to convert it"
@@ -406,11 +406,20 @@ class Format:
     index: Callable[[Any], list[str] | None] = lambda document: (
         None
     )  # the names of those files, from the document; None if it holds its records itself
+    session: bool = False   # the lines of a file are one conversation: the generator receives the list of them
+    inside: str | None = None   # x/<inside>/*.jsonl belongs to the session in x.jsonl
+    home: str | None = None   # where the agent keeps its sessions
+    passed: tuple[str, ...] = ()   # names of files that lie beside sessions and hold none
+    sessions: Callable[[list[Any]], Iterable[list[Any]]] = lambda lines: [lines]   # the lines of a file, session by session
     sniff: Callable[[set[str], Any], bool] = lambda keys, record: False
     dropped: Mapping[str, str] = field(default_factory=dict)   # path in the record -> why it is left out
     columns: Callable[[Any, Context], dict[str, Any]] = lambda record, context: {}
     metadata: Callable[[Any, Context, list[dict[str, Any]]], dict[str, Any] | None] = lambda record, context, items: None
-    write: Callable[[Any], Any] | None = None
+    events: Callable[[Any, Context, list[dict[str, Any]]], list[dict[str, Any]] | None] = lambda record, context, items: None
+    write: Callable[[Any], Any] | None = None   # a plain row as a record of this format
+    opening: Callable[[Any], bool] | None = None   # whether the first line of a log is no record but its head
+    first: Callable[[Any], Any] = lambda row: None   # such a head for the log that begins with `row`; None if there is none
+    rules: Callable[[list[Any]], Iterable[tuple[int, str, str]]] | None = None   # what an upload of these records would be refused for: (number, what, what to do)
 
     def __post_init__(self) -> None:
         self.many = msgspec.json.Decoder(list[self.record])  # type: ignore[name-defined]
@@ -430,7 +439,7 @@ class Format:
         except Rejected: return None
 
     def part(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        "Decorator: `function` (named columns, metadata, sniff, index or write) becomes that part of the format"
+        "Decorator: `function` (named columns, metadata, events, sniff, index, sessions, write, opening, first or rules) becomes that part of the format"
         setattr(self, function.__name__, function)
         return function
 
@@ -443,9 +452,10 @@ def _closed(record: type, dropped: tuple[str, ...]) -> Any: return msgspec.json.
 FORMATS: dict[str, Format] = {}
 
 def format(name: str, about: str, under: str | Sequence[str] = (), **fields: Any) -> Callable[[Callable[..., Any]], Format]:
-    "Register a format. The decorated generator takes (record: its Struct, context) and yields items"
+    "Register a format. The decorated generator takes (record: its Struct, context) and yields items; with session=True (lines: a list of its Struct, context)"
     def register(items: Callable[..., Any]) -> Format:
         record = next(t for n, t in get_type_hints(items).items() if n != "return")
+        if get_origin(record) is list: record = get_args(record)[0]
         made = FORMATS[name] = Format(
             name, about, record, items, (under,) if isinstance(under, str) else tuple(under), **fields
         )

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PART', 'SPOOLED', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'FEW', 'Span', 'Part', 'spans_of', 'plan', 'reject',
-           'told', 'Job', 'Tally', 'label', 'span_lines', 'convert_part', 'atomic_part', 'seamed', 'Report', 'Stopped',
-           'join', 'default_name', 'convert', 'read']
+__all__ = ['PART', 'SPOOLED', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'LARGEST', 'FEW', 'Span', 'Part', 'logs_of', 'home_of',
+           'spans_of', 'plan', 'reject', 'told', 'Job', 'Tally', 'label', 'span_lines', 'convert_part', 'atomic_part',
+           'seamed', 'Report', 'Stopped', 'join', 'default_name', 'convert', 'read']
 
 # %% ../nbs/40_pipeline.ipynb #24bc1e15
 import errno
@@ -31,7 +31,7 @@ from typing import IO, Any
 # %% ../nbs/40_pipeline.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/40_pipeline.ipynb #d18dbc2f
+# %% ../nbs/40_pipeline.ipynb #bd3a5f6e
 from .convert import Context, Format, detect, load_formats, named_format, record_members
 from .dataset import atomic, column_kinds, spec_text, write_parquet
 from .row import Row, build, check, line
@@ -46,6 +46,7 @@ from tracekit.source import (
     batches,
     exact,
     expand,
+    is_log,
     layout,
     packing,
     plain_path,
@@ -74,23 +75,50 @@ class Part:
     spans: tuple[Span, ...]
     size: int
 
-# %% ../nbs/40_pipeline.ipynb #332157e4
+# %% ../nbs/40_pipeline.ipynb #259acc80
 def _folded(paths: Sequence[str]) -> list[str]:
     "`paths` without the files that belong to a log beside them, such as simulations/x.json beside results.json"
-    folders = {f.beside for f in load_formats().values() if f.beside}
+    formats = load_formats().values()
+    folders, insides = {f.beside for f in formats if f.beside}, {f.inside for f in formats if f.inside}
     heads = {str(Path(p).parent) for p in paths if Path(p).stem == "results"}
-    return [p for p in paths if not (Path(p).parent.name in folders and str(Path(p).parent.parent) in heads)]
+    sessions = {p.split(".jsonl")[0] for p in paths if ".jsonl" in p} if any(Path(p).parent.name in insides for p in paths) else set()
+    def apart(path: str) -> bool:
+        folder = Path(path).parent
+        return not (folder.name in folders and str(folder.parent) in heads or folder.name in insides and str(folder.parent) in sessions)
+    return _without_indexes([p for p in paths if apart(p)])
 
-def spans_of(path: str) -> Iterator[tuple[Span, int]]:
-    "A file as spans with their sizes, cut where records begin"
+def _without_indexes(paths: list[str]) -> list[str]:
+    "`paths` without the files that formats name as holding no sessions; they stay if nothing else is there"
+    passed = {name for f in load_formats().values() for name in f.passed}
+    return [p for p in paths if Path(p).name not in passed] or paths
+
+def logs_of(inputs: Iterable[str | Path]) -> list[str]:
+    "The logs that `inputs` stand for, each once, without the files that belong to another"
+    return _folded(expand(inputs))
+
+def home_of(format: str) -> Path:
+    "Where the agent that writes `format` keeps its sessions; raises InputError if that is not known or not there"
+    home = None if format == "auto" else named_format(format).home
+    if home is None:
+        homes = ", ".join(f"{f.name} ({f.home})" for f in load_formats().values() if f.home)
+        raise InputError(f"nothing to read is named: give a file or folder, or one of these formats, whose place is known: {homes}")
+    if not (found := Path(home).expanduser()).is_dir(): raise InputError(f"{home}: no such folder; if the sessions of {format} are elsewhere, name it")
+    return found
+
+def spans_of(path: str, format: str = "auto") -> Iterator[tuple[Span, int]]:
+    "A file as spans with their sizes, cut where records begin; a session is never cut"
     if path == "-" or "://" in path or packing(path): yield Span(path), PART
     elif (size := Path(path).stat().st_size) <= PART or not os.access(path, os.R_OK): yield Span(path), size
     else:
-        with Log(path) as log: yield from _cut(path, log)
+        with Log(path) as log: yield from _cut(path, log, format)
 
-def _cut(path: str, log: Log) -> Iterator[tuple[Span, int]]:
+def _cut(path: str, log: Log, format: str) -> Iterator[tuple[Span, int]]:
     form = layout(log.data, path, *record_members())
     start, size = form.start, len(log.data)
+    unders = {u for f in load_formats().values() if f.session for u in f.under}
+    if (form.under is None or form.under in unders) and _known(log, form, Job("", format))[0].session:
+        yield Span(path), size
+        return
     while start < size:
         stop = _next_start(log.data, form, start + PART)
         yield Span(path, start, stop, form), stop - start
@@ -103,14 +131,14 @@ def _next_start(data: memoryview, form: Layout, near: int) -> int:
     found = form.between.search(data, near) if form.shape == "array" and form.between else None
     return found[1] if found else len(data)
 
-# %% ../nbs/40_pipeline.ipynb #619b7c2a
-def plan(inputs: Iterable[str | Path]) -> list[Part]:
+# %% ../nbs/40_pipeline.ipynb #cad854e0
+def plan(inputs: Iterable[str | Path], format: str = "auto") -> list[Part]:
     "All inputs (files, folders, globs, addresses) as parts of about `PART` bytes, in a fixed order"
     parts: list[Part] = []
     spans: list[Span] = []
     total = 0
-    for path in _folded(expand(inputs)):
-        try: found = list(spans_of(path))
+    for path in logs_of(inputs):
+        try: found = list(spans_of(path, format))
         except (InputError, OSError): found = [(Span(path), 0)]   # whoever converts it will say what is wrong
         for span, size in found:
             if spans and total + size > PART:
@@ -200,7 +228,7 @@ class Tally:
 def _count(counts: dict[str, int], names: Iterable[str]) -> None:
     for name in names: counts[name] = counts.get(name, 0) + 1
 
-# %% ../nbs/40_pipeline.ipynb #f9e1a821
+# %% ../nbs/40_pipeline.ipynb #b53ca37e
 def label(path: str) -> str:
     "The name of a log without the folders of the machine it is on"
     if path == "-" or path.endswith(SPOOLED): return "stdin"
@@ -224,10 +252,10 @@ def _untyped(raw: memoryview) -> Any:
         try: return second_chance(raw)[0]
         except Rejected as e: return e
 
-_last: dict[Any, tuple[Format, Any, dict[str, Any]]] = {}
+_last: dict[Any, tuple[Format, Layout, Any, dict[str, Any]]] = {}
 
-def _known(log: Log, form: Layout, job: Job) -> tuple[Format, Any, dict[str, Any]]:
-    "The format of a log, its head, and a place for what its records share"
+def _known(log: Log, form: Layout, job: Job) -> tuple[Format, Layout, Any, dict[str, Any]]:
+    "The format of a log, its layout without a first line that is no record, its head, and a place for what its records share"
     key = (log.path, log.changed, len(log.data), form.start, job.format)
     if key not in _last:
         keys = set(form.head) | ({form.under} if form.under else set())
@@ -236,12 +264,15 @@ def _known(log: Log, form: Layout, job: Job) -> tuple[Format, Any, dict[str, Any
         _last[key] = found, *_head(log, form, found)
     return _last[key]
 
-def _head(log: Log, form: Layout, found: Format) -> tuple[Any, dict[str, Any]]:
-    "The head of a log, and what its records share. A head that cannot be used costs no record; each row says so"
-    if not found.head: return None, {}
+def _head(log: Log, form: Layout, found: Format) -> tuple[Layout, Any, dict[str, Any]]:
+    "The layout and the head of a log, and what its records share. A head that cannot be used costs no record; each row says so"
+    if not found.head: return form, None, {}
     values = {name: _untyped(log.data[a:b]) for name, (a, b) in form.head.items()}
-    try: return typed({k: v for k, v in values.items() if not isinstance(v, Rejected)}, found.head), {}
-    except Rejected as e: return None, {"unused_head": str(e)}
+    if found.opening and form.shape in ("lines", "object"):
+        a, b = exact(log.data, form, form.start, form.start + 1)[0][0]
+        if found.opening(first := _untyped(log.data[a:b])): form, values = replace(form, start=b), first
+    try: return form, typed({k: v for k, v in values.items() if not isinstance(v, Rejected)}, found.head), {}
+    except Rejected as e: return form, None, {"unused_head": str(e)}
 
 def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     "The format, known by the head or by the first record that any format recognises"
@@ -257,7 +288,7 @@ def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
     return detect(keys, None, log.path)
 
-# %% ../nbs/40_pipeline.ipynb #c1fb532e
+# %% ../nbs/40_pipeline.ipynb #388ceacc
 SAMPLE, EVERY = 100, 1000   # the audit looks at the first records of a file, and at every thousandth of each part
 DOUBLES = 10                # repeated keys are looked for in the first records only
 
@@ -269,7 +300,7 @@ def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str,
         with Log(span.path) as log:
             form = span.form or layout(log.data, span.path, *record_members())
             reader = _Reader(log, form, job, tally)
-            start = span.start or form.start
+            start = max(span.start, reader.layout.start)
             for made in reader.lines(start, span.stop or len(log.data)):
                 count += 1
                 yield made
@@ -282,19 +313,12 @@ def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str,
         yield reject(e, span.path, b"")
     tally.spans.append((plain_path(span.path), span.start, end, count))
 
-# %% ../nbs/40_pipeline.ipynb #a9d5c190
+# %% ../nbs/40_pipeline.ipynb #bcbf7390
 class _Records:
     "Finds the records of one log"
-    def __init__(self, log: Log, form: Layout, job: Job, tally: Tally):
-        self.log, self.data, self.layout, self.job, self.tally, self.source = (
-            log,
-            log.data,
-            form,
-            job,
-            tally,
-            label(log.path),
-        )
-        self.format, self.head, self.shared = _known(log, form, job)
+    def __init__(self, log: Log, form: Layout, job: Job, tally: Tally, known: tuple[Format, Layout, Any, dict[str, Any]] | None = None):
+        self.log, self.data, self.job, self.tally, self.source = log, log.data, job, tally, label(log.path)
+        self.format, self.layout, self.head, self.shared = known or _known(log, form, job)
         self.end = 0                          # where the next record begins
         self.newlines, self.counted = 0, 0    # newlines in the data up to `counted`
 
@@ -325,7 +349,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #5ab902db
+# %% ../nbs/40_pipeline.ipynb #f7a838a9
 class _Maker(_Records):
     "Makes a line or a reject of a record"
     def _made(
@@ -349,6 +373,13 @@ class _Maker(_Records):
         before = bytes(self.data[max(0, pos - 64):pos]).rstrip()
         return self.layout.shape == "array" and before.endswith(b"]")
 
+    def _audit(self, place: tuple[int, int], doubles: bool) -> None:
+        raw = self.data[slice(*place)]
+        if (found := self.format.audit(raw)) is None: return   # it is going to be read with a second chance, or set aside
+        self.tally.sampled += 1
+        _count(self.tally.unnamed, found)
+        if doubles: _count(self.tally.repeated, repeated_keys(raw))
+
     def _reject(self, error: Rejected, raw: bytes, path: str, offset: int, n: int | None) -> dict[str, Any]:
         return reject(error, path, raw, offset, n, self.line_of(offset) if path == self.log.path else None)
 
@@ -359,12 +390,69 @@ class _Maker(_Records):
             missing = Rejected("open", "the file ends before its list does: records are missing")
             yield self._reject(missing, b"", self.log.path, len(self.data), None)
 
-# %% ../nbs/40_pipeline.ipynb #31810bcc
-class _Reader(_Maker):
+# %% ../nbs/40_pipeline.ipynb #89236973
+LARGEST = 256 << 20   # bytes of one session, with all its files
+
+class _Session(_Maker):
+    "Makes the rows of a log that is a session"
+    def _session(self) -> Iterator[bytes | dict[str, Any]]:
+        files = _inner(self.log.path, self.format.inside)
+        size = len(self.data) + sum(f.stat().st_size for f in files)
+        if size > LARGEST: raise InputError(f"{self.log.path}: a session of {size / 1e6:.0f} MB, and at most {LARGEST >> 20} MB can be one row; cut it into several")
+        lines: list[Any] = []
+        notes: dict[str, Any] = {}
+        yield from self._gather(lines, notes)
+        for path in files: yield from self._gather_file(str(path), lines, notes)
+        for n, session in enumerate(self._split(lines)): yield self._row_of(session, dict(notes), n)
+        yield from self._ending(True)
+
+    def _gather(self, lines: list[Any], notes: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        "Add the lines of this log to `lines`; yields a reject for each that cannot be read"
+        for n, (record, place) in enumerate(self.records(self.layout.start, len(self.data))):
+            try:
+                if record is None:
+                    record, mended = _careful(self.data[slice(*place())], self.format)
+                    if mended: notes.setdefault("repaired", []).extend(f"line {self.line_of(place()[0]) or 1}: {m}" for m in mended)
+                    self.tally.mended += bool(mended)
+                lines.append(record)
+                if self.job.audit or n < SAMPLE or n % EVERY == EVERY - 1: self._audit(place(), n < DOUBLES)
+            except Rejected as e:
+                notes["lines_set_aside"] = notes.get("lines_set_aside", 0) + 1
+                yield self._reject(e, bytes(self.data[slice(*place())]).rstrip(), self.log.path, place()[0], n)
+
+    def _gather_file(self, path: str, lines: list[Any], notes: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        "The same for another file of the session"
+        try:
+            with Log(path) as log:
+                form = layout(log.data, path, *record_members())
+                part = _Session(log, form, self.job, self.tally, (self.format, form, None, {}))
+                yield from part._gather(lines, notes)
+                yield from part._ending(True)
+        except InputError as e: yield reject(Rejected("open", str(e).removeprefix(f"{plain_path(path)}: ")), path, b"")
+
+    def _split(self, lines: list[Any]) -> Iterable[list[Any]]:
+        if not lines: return []
+        try: return [s for s in self.format.sessions(lines) if s]
+        except Exception: return [lines]   # whatever is wrong with them is said when they are converted
+
+    def _row_of(self, lines: list[Any], notes: dict[str, Any], n: int) -> bytes | dict[str, Any]:
+        context = Context(None, self.source, notes, self.shared, lambda: bytes(self.data))
+        try: return _line(self.format, lines, context)
+        except Rejected as e: return self._reject(e, bytes(self.data), self.log.path, self.layout.start, n)
+
+def _inner(path: str, inside: str | None) -> list[Path]:
+    "The other files of a session: those in the folder `inside` of a folder with the session's name"
+    if not inside or "://" in path or path == "-": return []
+    folder = Path(path.split(".jsonl")[0])/inside
+    return sorted(p for p in folder.glob("*.jsonl*") if is_log(p)) if ".jsonl" in path else []
+
+# %% ../nbs/40_pipeline.ipynb #49eb301e
+class _Reader(_Session):
     "Goes through the records of one log, or of the files beside it"
     def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
         _count(self.tally.formats, [self.format.name])
-        if (names := self._index()) is not None: yield from self._beside(names)
+        if self.format.session: yield from self._session()
+        elif (names := self._index()) is not None: yield from self._beside(names)
         else: yield from self._own(start, stop)
 
     def _own(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
@@ -375,13 +463,6 @@ class _Reader(_Maker):
             made = self._made(record, place, n)
             yield made
         if stop == len(self.data): yield from self._ending(not isinstance(made, dict))
-
-    def _audit(self, place: tuple[int, int], doubles: bool) -> None:
-        raw = self.data[slice(*place)]
-        if (found := self.format.audit(raw)) is None: return   # it is going to be read with a second chance, or set aside
-        self.tally.sampled += 1
-        _count(self.tally.unnamed, found)
-        if doubles: _count(self.tally.repeated, repeated_keys(raw))
 
     def _index(self) -> list[str] | None:
         return (
@@ -453,7 +534,7 @@ def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterato
         ends.update({path: end for path, _, end, _ in tally.spans})
         yield part, tally
 
-# %% ../nbs/40_pipeline.ipynb #fbb6f61f
+# %% ../nbs/40_pipeline.ipynb #b9f62f5b
 @dataclass
 class Report:
     "What came of a conversion"
@@ -488,7 +569,8 @@ class Report:
             )
         if self.unnamed:
             named = ", ".join(f"{path} ({n})" for path, n in sorted(self.unnamed.items()))
-            lines.append(f"fields that no rule of the format names, seen in {self.sampled} of {self.read} records: {named}")
+            seen = f"{self.sampled} of {self.read} records" if self.sampled <= self.read else f"{self.sampled} lines"
+            lines.append(f"fields that no rule of the format names, seen in {seen}: {named}")
         return "\n".join([*lines, *map(str, self.files), f"read {self.read} rows {self.rows} rejected {self.rejected}"])
 
 # %% ../nbs/40_pipeline.ipynb #7d68223d
@@ -586,7 +668,7 @@ def _publish_parquet(rows: Path, path: Path) -> Path:
     os.replace(unfinished, path)
     return path
 
-# %% ../nbs/40_pipeline.ipynb #82484dc5
+# %% ../nbs/40_pipeline.ipynb #cebe84c5
 def default_name(inputs: Sequence[str | Path]) -> str:
     "The name of a dataset, from its first input"
     first = str(inputs[0])
@@ -594,7 +676,7 @@ def default_name(inputs: Sequence[str | Path]) -> str:
     path = Path(first.split("::")[0].removeprefix("zip://"))
     if set(path.name) & set("*?["): path = path.parent
     name = path.resolve().name
-    for ending in (".gz", ".zst", ".bz2", ".xz", ".zip", ".json", ".jsonl", ".ndjson"): name = name.removesuffix(ending)
+    for ending in (".gz", ".zst", ".bz2", ".xz", ".zip", ".eval", ".json", ".jsonl", ".ndjson"): name = name.removesuffix(ending)
     return name or "dataset"
 
 def _fingerprint(parts: Sequence[Part], job: Job) -> bytes:
@@ -617,6 +699,7 @@ def _state(path: str) -> list[tuple[str, int, int]]:
     "What tells whether an input has changed: size and time of the file, of the archive it is in, and of the files beside it"
     file = Path(path.split("::")[-1])
     beside = [f for folder in {f.beside for f in load_formats().values() if f.beside} for f in sorted((file.parent/folder).glob("*.json"))]
+    beside += [f for inside in {f.inside for f in load_formats().values() if f.inside} for f in _inner(path, inside)]
     return [(plain_path(f.name), st.st_size, st.st_mtime_ns) for f in [file, *beside] if f.exists() and (st := f.stat())]
 
 def _workplace(folder: Path, parts: Sequence[Part], job: Job, resume: bool) -> None:
@@ -671,7 +754,7 @@ def _watched(parts: Sequence[Part], tallies: Iterable[Tally], bar: Any) -> Gener
         bar.close()
         if hasattr(tallies, "close"): tallies.close()   # ends the engine's workers, whatever happened
 
-# %% ../nbs/40_pipeline.ipynb #13696b1b
+# %% ../nbs/40_pipeline.ipynb #305ad2ac
 def convert(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path = ".",
@@ -696,7 +779,7 @@ def convert(
     if format != "auto": named_format(format)
     with _told_errors(out, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        parts = plan(_spooled(given, folder))
+        parts = plan(_spooled(given, folder), format)
         _refuse_overwrite(parts, [out/f"{name}.jsonl", out/f"{name}.rejects.jsonl"] if to == "jsonl" else [out/name])
         _workplace(folder, parts, job, resume)
         tallies = _engine(workers, len(parts), map)(partial(convert_part, job), parts)
@@ -743,11 +826,11 @@ def _refuse_overwrite(parts: Sequence[Part], targets: Sequence[Path]) -> None:
         if target.is_dir() and not (target.suffix == "" and all(p.match("part-*.parquet") for p in target.iterdir())):
             raise InputError(f"{target}: a folder of that name stands in the way; choose another name with --name")
 
-# %% ../nbs/40_pipeline.ipynb #92c27ce3
+# %% ../nbs/40_pipeline.ipynb #95e7b412
 def read(path: str | Path, format: str = "auto", rejects: list[dict[str, Any]] | None = None) -> Iterator[Row]:
     "The rows of a log, one by one. Records that are set aside go to the list `rejects` or, without one, give a warning"
     aside = 0
-    for log in _folded(expand([path])):
+    for log in logs_of([path]):
         tally = Tally()
         for made in span_lines(Span(log), Job("", format), tally):
             if isinstance(made, bytes): yield Row(**msgspec.json.decode(made))

@@ -40,12 +40,13 @@ class Row(Shown, BaseModel):
         shown = {name: value for name, value in self.columns.items() if isinstance(value, str | int | float | bool)}
         return "\n".join([f"{name}: {value}" for name, value in shown.items()] + ["trace:", self.trace.text(100)])
 
-# %% ../nbs/20_row.ipynb #cb21b686
+# %% ../nbs/20_row.ipynb #56de4c3d
 def build(form: Format, record: Any, context: Context) -> dict[str, Any]:
     "The plain row of one record"
     items = form.items(record, context)
     if not isinstance(items, list): items = list(items)
-    return {"trace": plain_trace(items, form.metadata(record, context, items)), **form.columns(record, context)}
+    metadata, events = form.metadata(record, context, items), form.events(record, context, items)
+    return {"trace": plain_trace(items, metadata, events), **form.columns(record, context)}
 
 # %% ../nbs/20_row.ipynb #20909d5d
 class _Checked(msgspec.Struct):

@@ -56,17 +56,18 @@ class Rejected(TracekitError):
     def __reduce__(self) -> Any:
         return Rejected, (self.stage, self.cause, self.path)  # survives the way from a worker process
 
-# %% ../nbs/00_source.ipynb #a9e6e42c
+# %% ../nbs/00_source.ipynb #eb49490f
 LOG_ENDINGS = (".json", ".jsonl", ".ndjson")
-PACKED_ENDINGS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
+PACKED_ENDINGS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".eval": "inspect"}
 
 def packing(path: str) -> str | None:
-    "How `path` is compressed, by its ending: gzip, zstd, bz2, xz or None"
+    "How `path` is packed, by its ending: gzip, zstd, bz2, xz, inspect (an archive of inspect_ai) or None"
     return PACKED_ENDINGS.get(Path(path).suffix.lower())
 
 def is_log(path: str | Path) -> bool:
     "Whether a file found in a folder looks like a log, by its name alone"
     name = Path(path).name.lower()
+    if name.endswith(".eval"): return True
     if packing(name): name = name[:name.rindex(".")]
     return name.endswith(LOG_ENDINGS) and not name.endswith(".rejects.jsonl")
 
@@ -105,7 +106,7 @@ def expand(inputs: Iterable[str | Path]) -> list[str]:
             raise InputError(f"{given}: {what}. Give a log file, a folder, a glob in quotes, or - for standard input.")
     return list(found)
 
-# %% ../nbs/00_source.ipynb #9e9a3952
+# %% ../nbs/00_source.ipynb #1d93834d
 MAX_RATIO, ALWAYS_ALLOWED = 1000, 1 << 30   # a packed log may unpack to a gigabyte, or to a thousand times its size
 
 def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
@@ -132,6 +133,7 @@ def _fetch(path: str, target: Any) -> str | None:
     "Bring standard input, a packed or a remote log into `target`"
     if path == "-": return _unpack(sys.stdin.buffer, target, math.inf, "standard input")
     import fsspec
+    if packing(path) == "inspect" and "://" not in path: return _inspect_archive(path, target)
     inner = path.split("::")[0]
     size = Path(path).stat().st_size if "://" not in path else 0
     limit = max(ALWAYS_ALLOWED, size * MAX_RATIO) if packing(inner) else math.inf
@@ -140,6 +142,26 @@ def _fetch(path: str, target: Any) -> str | None:
     except ImportError as e: raise InputError(f"{path}: opening it needs another package ({e})") from e
     except TracekitError: raise
     except Exception as e: raise InputError(f"{path}: cannot be opened ({type(e).__name__}: {e})") from e
+
+# %% ../nbs/00_source.ipynb #3c57c14b
+def _inspect_archive(path: str, target: Any) -> str | None:
+    "Write the document that an .eval archive stands for into `target`; what is wrong with it, or None"
+    if sys.version_info >= (3, 14): import zipfile
+    else: from backports.zstd import zipfile   # today's archives are packed with zstd
+    limit = max(ALWAYS_ALLOWED, Path(path).stat().st_size * MAX_RATIO)
+    try:
+        with zipfile.ZipFile(path) as z:
+            names = z.namelist()
+            if sum(i.file_size for i in z.infolist()) > limit: raise InputError(f"{path}: unpacks to more than {limit / 1e9:.1f} GB; unpack it yourself if that is right")
+            header = next((n for n in ("header.json", "_journal/start.json") if n in names), None)
+            samples = sorted(n for n in names if n.startswith("samples/") and n.endswith(".json"))
+            if header is None or not samples: raise InputError(f"{path}: no archive of inspect_ai: it has no {'header' if header is None else 'samples'}")
+            target.write(z.read(header).rstrip().removesuffix(b"}") + b',"samples":[')
+            for n, name in enumerate(samples): target.write(b"," * bool(n) + z.read(name))
+            target.write(b"]}")
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as e:
+        raise InputError(f"{path}: cannot be read as an archive of inspect_ai ({type(e).__name__}: {e})") from e
+    return None if header == "header.json" else "the run broke off: the archive has no header"
 
 # %% ../nbs/00_source.ipynb #9eea1002
 FOREIGN = {
@@ -237,14 +259,14 @@ def matching_end(data: Any, pos: int) -> int | None:
             if not opened: return m.end() if _SOUND.fullmatch(data, pos, m.end()) else None
     return None
 
-# %% ../nbs/00_source.ipynb #63bbf8c5
-_NO_NUMBER = re.compile(rb"-?(?:NaN|Infinity)[ \t\r\n]*")
+# %% ../nbs/00_source.ipynb #e0f9968d
+_LOOSE = re.compile(rb'(?:-?(?:NaN|Infinity)|"(?:[^"\\]|\\.)*+")[ \t\r\n]*', re.S)   # also text, with half of a surrogate pair
 
 def after_loose(data: memoryview, pos: int) -> int:
     "Like `after_value`, also for values that are no strict JSON but have an end: with NaN, lone surrogates, or nested very deeply"
     try: return after_value(data, pos)
     except (msgspec.DecodeError, RecursionError):
-        if m := _NO_NUMBER.match(data, pos): return m.end()
+        if m := _LOOSE.match(data, pos): return m.end()
         end = matching_end(data, pos) if data[pos:pos+1] in (b"{", b"[") else None
         if end is None: raise
         return skip_space(data, end)
@@ -350,7 +372,7 @@ def _trimmed(data: memoryview, start: int, end: int) -> int:
     while end > start and data[end-1] in b" \t\r\n": end -= 1
     return end
 
-# %% ../nbs/00_source.ipynb #f5066975
+# %% ../nbs/00_source.ipynb #bfe87173
 def layout(
     data: memoryview, name: str = "log", under: Collection[str] = ("simulations",), wanted: Collection[str] = ()
 ) -> Layout:
@@ -358,7 +380,7 @@ def layout(
     start = skip_space(data, 3 if data[:3] == b"\xef\xbb\xbf" else 0)
     mark = bytes(data[start:start+1])
     if not mark: raise InputError(f"{name}: the file holds only white space")
-    if mark == b"[" and not _line_of_its_own(data, start): return _array(data, start)
+    if mark == b"[" and not _line_of_its_own(data, start): return Layout("object", start) if _conversation(data, start) else _array(data, start)
     line_end = 0
     try:
         if mark == b"{":
@@ -374,7 +396,7 @@ def layout(
     if mark not in (b"{", b"[") and not _is_lines(data, start, name): raise InputError(_not_json(data, start, name, None))
     return Layout("lines", start)
 
-# %% ../nbs/00_source.ipynb #57da441e
+# %% ../nbs/00_source.ipynb #7e8ca52f
 def _line_end(data: Any, pos: int, most: int | None = None) -> int:
     "The position behind the line that holds `pos`, its newline included; looks no further than `most`"
     end = getattr(data, "obj", data).find(b"\n", pos, len(data) if most is None else most)   # of a memoryview the bytes behind it: many times faster than a pattern
@@ -402,8 +424,25 @@ def _line_of_its_own(data: memoryview, start: int) -> bool:
     if line_end == len(data) or line_end - start > WINDOW: return False
     try:
         following = msgspec.json.decode(data[line_end:_line_end(data, line_end)])
-        return after_value(data[:line_end], start) == line_end and isinstance(following, dict)
+        return after_value(data[:line_end], start) == line_end and isinstance(following, dict | list)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError): return False
+
+_ITEM_TYPES = ("message", "function_call", "function_call_output", "reasoning", "function")
+
+def _conversation(data: memoryview, start: int) -> bool:
+    "Whether the list at `start` is one record, a conversation: its first entries are messages or calls"
+    pos, messages = skip_space(data, start + 1), False
+    try:
+        for _ in range(2):
+            if data[pos:pos+1] != b"{": break
+            end = after_value(data, pos)
+            entry = msgspec.json.decode(data[pos:end])
+            speaks = isinstance(entry.get("role"), str) and ("content" in entry or "tool_calls" in entry or "function_call" in entry)
+            messages = speaks or entry.get("type") in _ITEM_TYPES
+            if messages or set(entry) != {"metadata"}: break
+            pos = skip_space(data, end + 1)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, TypeError): return False
+    return messages
 
 def _is_lines(data: memoryview, start: int, name: str) -> bool:
     "Whether a file whose first line is broken is made of lines nevertheless"
@@ -535,7 +574,7 @@ class Batch:
     records: list[Any] | None       # None: the extents must be read one by one
     extents: Extents | None = None
 
-# %% ../nbs/00_source.ipynb #47aaabf9
+# %% ../nbs/00_source.ipynb #90aa8de1
 def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgspec.json.Decoder) -> Iterator[Batch]:
     "Read the records that begin in data[start:stop]; `decoder` reads a list of them"
     pos = start
@@ -564,7 +603,8 @@ def _before_comma(data: memoryview, pos: int) -> int:
 
 def _decode(window: memoryview, form: Layout, decoder: msgspec.json.Decoder) -> list[Any] | None:
     "All records of a window, or None if it is no sequence of sound records"
-    try: return decoder.decode_lines(window) if form.shape == "lines" else decoder.decode(b"".join((b"[", window, b"]")))
+    whole: Any = bytes(window).strip().replace(b"\n", b",") if form.shape == "lines" else window   # a newline that ends no record is refused like this
+    try: return decoder.decode(b"".join((b"[", whole, b"]")))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError): return None
 
 # %% ../nbs/00_source.ipynb #3f555226

@@ -17,7 +17,7 @@ __all__ = ['MessagePart', 'OutputPart', 'SYNTHETIC_MESSAGE_STATUS', 'SYNTHETIC_M
            'CustomEvent', 'explain', 'Turn', 'Conversation', 'part_text', 'text_of', 'Lookups', 'describe', 'Shown',
            'Readable', 'sort_events', 'items_of_events', 'Canonical', 'Trace', 'input_text', 'output_text',
            'reasoning_text', 'message', 'user', 'assistant', 'system', 'call', 'output', 'plain_trace',
-           'plain_metadata', 'stamp', 'twin']
+           'plain_metadata', 'plain_event', 'stamp', 'twin']
 
 # %% ../nbs/01_trace.ipynb #2b97e579
 import json
@@ -719,6 +719,15 @@ def plain_metadata(
         "error": error,
         "extra": extra,
     }
+
+# %% ../nbs/01_trace.ipynb #0266bd32
+@cache
+def _plain_defaults(kind: type[BaseModel]) -> dict[str, Any]: return {name: f.get_default() for name, f in kind.model_fields.items()}
+
+def plain_event(kind: type[BaseTraceEvent], **fields: Any) -> dict[str, Any]:
+    "An event as plain data, with all fields of its model `kind`"
+    if unknown := fields.keys() - _plain_defaults(kind).keys(): raise TypeError(f"{kind.__name__} has no field {min(unknown)}")
+    return {**_plain_defaults(kind), **fields}
 
 # %% ../nbs/01_trace.ipynb #dfee6e99
 _TIME = TypeAdapter(datetime)
