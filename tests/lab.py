@@ -118,3 +118,10 @@ def tab_to(page, wanted, most=120, key="Tab"):
         seen.append(focused(page))
         if wanted(seen[-1]): return seen
     raise AssertionError(f"never reached; the last were {seen[-5:]}")
+
+
+def choose(page, wanted, key="Tab"):
+    "Go to what `wanted` accepts with Tab and press Enter there; everything that had the focus on the way"
+    seen = tab_to(page, wanted, key=key)
+    page.keyboard.press("Enter")
+    return seen

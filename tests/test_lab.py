@@ -186,8 +186,7 @@ def test_a_trace_by_keyboard(lab, page):
     page.keyboard.type("signal")
     page.keyboard.press("Enter")
     told(v, "1 of 8 hits")
-    L.tab_to(page, lambda f: f["text"] == "Next hit")
-    page.keyboard.press("Enter")
+    L.choose(page, lambda f: f["text"] == "Next hit")
     told(v, "2 of 8 hits")
     assert L.focused(page)["text"] == "Next hit"
     L.tab_to(page, lambda f: f["label"] == "Search", key="Shift+Tab")
@@ -199,34 +198,28 @@ def test_a_trace_by_keyboard(lab, page):
     told(v, "entries 1 to 8 of 8, 143 are filtered out")
     page.keyboard.press("Space")
     told(v, "entries 1 to 40 of 151")
-    L.tab_to(page, lambda f: f["text"] == "Next page")
-    page.keyboard.press("Enter")
+    L.choose(page, lambda f: f["text"] == "Next page")
     told(v, "entries 41 to 80 of 151")
     L.tab_to(page, lambda f: f["label"] == "Go to")
     page.keyboard.type("items[1]")
     page.keyboard.press("Enter")
     v.locator(".tk-e.tk-target").wait_for()
-    L.tab_to(page, lambda f: f["title"].endswith("items[1]") and "tk-n" in f["cls"])
-    page.keyboard.press("Enter")
+    L.choose(page, lambda f: f["title"].endswith("items[1]") and "tk-n" in f["cls"])
     until(page, "async () => await navigator.clipboard.readText() === 'items[1]'")
-    L.tab_to(page, lambda f: f["tag"] == "summary")
-    page.keyboard.press("Enter")
+    L.choose(page, lambda f: f["tag"] == "summary")
     until(page, "() => !document.querySelector('.tk-target > details').open")
     page.keyboard.press("Enter")
     until(page, "() => document.querySelector('.tk-target > details').open")
     for key in ("b", "x", "ArrowDown"): page.keyboard.press(key)   # shortcuts of the notebook, which would add, cut or leave the cell
     assert page.locator(".jp-Cell").count() == cells and L.focused(page)["tag"] == "summary"
-    L.tab_to(page, lambda f: f["text"] == "JSON")
-    page.keyboard.press("Enter")
+    L.choose(page, lambda f: f["text"] == "JSON")
     told(v.locator(".tk-target"), '"type": "function_call"')
     until(page, "() => document.activeElement.textContent === 'as usual'")
     page.keyboard.press("Enter")
     until(page, "() => document.activeElement.textContent === 'JSON'")
-    L.tab_to(page, lambda f: f["text"] == "note")
-    page.keyboard.press("Enter")
+    L.choose(page, lambda f: f["text"] == "note")
     page.keyboard.type("seen")
-    L.tab_to(page, lambda f: f["text"] == "Add note")
-    page.keyboard.press("Enter")
+    L.choose(page, lambda f: f["text"] == "Add note")
     told(v, "seen")
     page.locator(".tk-strip a").first.focus()
     page.keyboard.press("ArrowRight")
@@ -244,11 +237,23 @@ def test_a_trace_by_keyboard(lab, page):
     assert not L.serious(page, ".tk-viewer")
 
 
+def test_a_result_by_keyboard(lab, page):
+    "From a failed check to the call it speaks of"
+    v = lab.open(page, "result.ipynb")
+    L.choose(page, lambda f: f["tag"] == "a" and f["text"] == "item 9")
+    v.locator(".tk-e.tk-target").wait_for()
+    until(page, "() => document.activeElement.tagName === 'SUMMARY'")
+    assert v.locator(".tk-target").get_attribute("data-at").split()[0] == "items[9]"
+    was = v.locator("tr.tk-on").inner_text()
+    L.choose(page, lambda f: f["text"] == "Next trace")
+    until(page, "was => document.querySelector('tr.tk-on').innerText !== was[0]", was)
+    assert L.focused(page)["text"] == "Next trace"
+
+
 def test_a_dataset_by_keyboard(lab, page):
     v = lab.open(page, "dataset.ipynb")
     L.shot(page, "dataset-light")
-    L.tab_to(page, lambda f: f["text"].startswith("reward"))
-    page.keyboard.press("Enter")
+    L.choose(page, lambda f: f["text"].startswith("reward"))
     told(v, "reward ▴")
     assert L.focused(page)["text"].startswith("reward"), "the focus is where it was"
     page.keyboard.press("Enter")
@@ -258,14 +263,12 @@ def test_a_dataset_by_keyboard(lab, page):
     page.keyboard.press("Enter")
     until(page, "was => document.querySelector('tr.tk-on')?.innerText.includes(was[0].slice(0, 30))", wanted)
     assert L.focused(page)["text"] == wanted
-    L.tab_to(page, lambda f: f["text"] == "Next trace")
-    page.keyboard.press("Enter")
+    L.choose(page, lambda f: f["text"] == "Next trace")
     L.tab_to(page, lambda f: f["label"] == "is", key="Shift+Tab")
     page.keyboard.type("mms")
     page.keyboard.press("Enter")
     told(v, "4 of 21 rows")
-    L.tab_to(page, lambda f: f["text"] == "Clear filters")
-    page.keyboard.press("Enter")
+    L.choose(page, lambda f: f["text"] == "Clear filters")
     told(v, "21 rows")
     assert not L.serious(page, ".tk-viewer")
     page.set_viewport_size({"width": 700, "height": 1000})
