@@ -317,3 +317,12 @@ def test_a_broken_record_costs_only_itself(name, frame):
 def test_white_space_is_json_white_space(space, end):
     "Four characters and no others"
     assert skip_space(space, 0) == end
+
+
+@pytest.mark.parametrize("broken", ['{"a": "x\ny"}', '{"a": "x\ny"},{"b": 1}', '{"a":\n"x"}', '{"a": 1}{"a": 2}', '{"a": 1},{"a": 2}', '{"a": "x\n\ny"}', "[\n]"])
+def test_a_line_is_a_record(broken):
+    "Fast reading never takes parts of two lines for one record, nor one line for two: it leaves them to the careful way"
+    data = memoryview(f'{{"a": "z"}}\n{broken}\n{{"a": "z"}}\n'.encode())
+    form = layout(data)
+    assert form.shape == "lines"
+    assert [batch.records for batch in batches(data, form, 0, len(data), msgspec.json.Decoder(list))] == [None]

@@ -574,7 +574,7 @@ class Batch:
     records: list[Any] | None       # None: the extents must be read one by one
     extents: Extents | None = None
 
-# %% ../nbs/00_source.ipynb #90aa8de1
+# %% ../nbs/00_source.ipynb #294d11f6
 def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgspec.json.Decoder) -> Iterator[Batch]:
     "Read the records that begin in data[start:stop]; `decoder` reads a list of them"
     pos = start
@@ -603,9 +603,10 @@ def _before_comma(data: memoryview, pos: int) -> int:
 
 def _decode(window: memoryview, form: Layout, decoder: msgspec.json.Decoder) -> list[Any] | None:
     "All records of a window, or None if it is no sequence of sound records"
-    whole: Any = bytes(window).strip().replace(b"\n", b",") if form.shape == "lines" else window   # a newline that ends no record is refused like this
-    try: return decoder.decode(b"".join((b"[", whole, b"]")))
+    whole: Any = bytes(window).strip().replace(b"\n", b"\n,") if form.shape == "lines" else window   # a newline that ends no record is refused like this, in a text too
+    try: records = decoder.decode(b"".join((b"[", whole, b"]")))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError): return None
+    return records if form.shape != "lines" or not records or len(records) == whole.count(b"\n") + 1 else None   # two on a line are refused
 
 # %% ../nbs/00_source.ipynb #3f555226
 def named(type: Any, dropped: Iterable[str] = ()) -> Any:
