@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +81,9 @@ def family() -> list[str]:
     "This process and its children, as folders of /proc"
     me = os.getpid()
     found = [str(me)]
-    for task in Path(f"/proc/{me}/task").iterdir(): found += (task / "children").read_text().split()
+    for task in Path(f"/proc/{me}/task").iterdir():
+        try: found += (task / "children").read_text().split()
+        except OSError: continue   # a thread that has just ended
     return found
 
 
@@ -90,7 +93,7 @@ def watch(peak: dict[str, int], stop: threading.Event) -> None:
         for pid in family():
             try: text = Path(f"/proc/{pid}/status").read_text()
             except OSError: continue
-            peak[pid] = max(peak.get(pid, 0), next(int(line.split()[1]) for line in text.splitlines() if line.startswith("RssAnon")))
+            peak[pid] = max(peak.get(pid, 0), next((int(line.split()[1]) for line in text.splitlines() if line.startswith("RssAnon")), 0))
 
 
 def measured(way: str, small: str, log: str, out: str, memory: str) -> None:
@@ -98,13 +101,18 @@ def measured(way: str, small: str, log: str, out: str, memory: str) -> None:
     if way != "tutorial": import msgspec, orjson  # noqa: E401, F401
     if way in ("rows", "1", "2"): import tracekit.pipeline, tracekit.formats.tau2, tqdm.auto, concurrent.futures.process  # noqa: E401, F401
     if way in ("rows", "1", "2"): rows(small, "")
+    sys.__stdout__.write(json.dumps(figures(lambda: WAYS[way](log, out), memory == "yes")))
+
+
+def figures(go: Callable[[], None], memory: bool) -> dict[str, float]:
+    "CPU time, wall time and, if asked for, the own memory of the largest process"
     peak, stop = {}, threading.Event()
-    if memory == "yes": threading.Thread(target=watch, args=(peak, stop), daemon=True).start()
+    if memory: threading.Thread(target=watch, args=(peak, stop), daemon=True).start()
     before, began = cpu(), time.perf_counter()
-    WAYS[way](log, out)
-    figures = {"cpu": cpu() - before, "wall": time.perf_counter() - began, "own": max(peak.values(), default=0) / 1024}
+    go()
+    found = {"cpu": cpu() - before, "wall": time.perf_counter() - began, "own": max(peak.values(), default=0) / 1024}
     stop.set()
-    sys.__stdout__.write(json.dumps(figures))
+    return found
 
 
 def cpu() -> float:
@@ -149,13 +157,13 @@ def bench(log: Path, size: int, indented: bool, rounds: int) -> None:
                 if way == "tutorial" and n: continue
                 python = oracle() if way == "tutorial" else sys.executable
                 done = subprocess.run([python, __file__, "--way", way, str(log), str(big), str(Path(folder) / "out"), "no" if n else "yes"], capture_output=True, text=True, check=True)
-                figures = json.loads(done.stdout)
-                if not n: own[way] = figures["own"]          # the first round warms up, and looks at memory
-                if n or way == "tutorial": found[way].append(figures)
+                seen = json.loads(done.stdout)
+                if not n: own[way] = seen["own"]          # the first round warms up, and looks at memory
+                if n or way == "tutorial": found[way].append(seen)
         bytes_ = big.stat().st_size
         print(f"\n{bytes_ / 1e6:.0f} MB {'indented' if indented else 'compact'}, {count} simulations of {bytes_ / count / 1000:.0f} kB; median of {rounds} rounds")
         print(f"{'':12}{'CPU s':>8}{'CPU ms/MB':>11}{'wall s':>8}{'own MB':>8}{'/ floor':>9}{'/ floor+file':>14}")
-        median = {way: {k: statistics.median(f[k] for f in figures) for k in figures[0]} for way, figures in found.items()}
+        median = {way: {k: statistics.median(f[k] for f in seen) for k in seen[0]} for way, seen in found.items()}
         for way, m in median.items():
             name = way if not way.isdigit() else f"{way} worker{'s' if way != '1' else ''}"
             print(f"{name:12}{m['cpu']:8.2f}{m['cpu'] * 1e9 / bytes_:11.2f}{m['wall']:8.2f}{own[way]:8.0f}{m['cpu'] / median['floor']['cpu']:9.2f}{m['cpu'] / median['floor+file']['cpu']:14.2f}")

@@ -1,11 +1,13 @@
 """Sessions of coding agents: every real file becomes a trace, nothing of it is lost, and nothing in it can crash a conversion."""
 import csv
+import importlib
 import json
 import random
 import subprocess
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 from conftest import SHARED, logs
 from hypothesis import HealthCheck, given, settings
@@ -430,6 +432,44 @@ def test_rollouts_like_data_designer(shared):
         assert json.dumps(made) == json.dumps(wanted), name
         counts["rows" if wanted else "none"] += 1
     assert counts["rows"] > 150 and counts["none"] > 40
+
+
+PIECES = [b'{"type":"user","message":{"content":"a"}}', b'{"type":"assistant","message":{"content":[{"type":"text","text":"\xc3\xa9 \\ud83d\\ude00"}]}}', b'{"a":"x', b'y"}', b'{"type":1,"type":2}', b'{"n":NaN}', b"[1]", b"1",
+          b'{"cwd":12345678901234567890123,"version":1e400}', b'{"cwd":"\\ud800"}', b'{"toolUseResult":"\xff"}', b'{"toolUseResult":"\\x"}', b'{"message":7}', b'{"message":{"content":1.5}}', b"\xef\xbb\xbf", b"\xc2\xa0", b" ", b"\t", b",", b"{}", b"null"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from([b"\n", b"\r\n", b"\r", b"", b" "])), max_size=6))
+def test_lines_are_read_as_python_reads_them(tmp_path_factory, pieces):
+    "A line as a type gives what json.loads of Python's text lines gives; one that is no object costs the file"
+    from tracekit.datadesigner import ClaudeLine, lines_of
+    path = tmp_path_factory.getbasetemp()/"lines.jsonl"
+    path.write_bytes(b"".join(a + b for a, b in pieces))
+    def plain():
+        read = [json.loads(line.strip()) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        assert read and all(isinstance(line, dict) for line in read)
+        return [msgspec.convert(line, ClaudeLine) for line in read]
+    try: wanted = repr(plain())
+    except (ValueError, AssertionError): wanted = None
+    try: made = repr(list(lines_of(path, ClaudeLine)))
+    except Rejected: made = None
+    assert made == wanted
+
+
+def test_rollouts_by_many_processes(shared, tmp_path, monkeypatch):
+    "The rows and rejects of two processes are those of one, in parts and pieces of any size, also where formats are mixed"
+    rows = importlib.import_module("tracekit.rollouts")
+    monkeypatch.setattr(pipeline, "PART", 1 << 16)
+    monkeypatch.setattr(rows, "FEW", 3)
+    root = shared/"data/rollouts/logs"
+    for folder, kind, like in ((root/"claude_code", "claude_code", None), (root/"claude_code", "claude_code", "data-designer"), (root/"codex", "codex", "data-designer"), (root/"pi_coding_agent", "pi", "data-designer"),
+                               (root, "auto", None)):
+        one, two, three = [], [], []
+        alone = list(rows.rollouts(folder, kind, like, one))
+        assert json.dumps(alone) == json.dumps(list(rows.rollouts(folder, kind, like, two, workers=2))) and one == two
+        with open(tmp_path/"rows.jsonl", "w+b") as out:
+            assert rows.write_rollouts(out, folder, kind, like, three, workers=1) == len(alone) and three == one
+            out.seek(0)
+            assert out.read() == b"".join(map(line, alone))
 
 
 def test_rollouts_keep_what_data_designer_loses(shared):

@@ -246,24 +246,25 @@ def view(file: str, out: Path | None, limit: int, dataset: Path | None, title: s
         page = write_page(given, out or Path(f"{name_of(file)}.html"), title or ("" if hasattr(given, "tasks") else name_of(file)), limit, dataset)
     click.echo(f"{page}  ({page.stat().st_size/1e6:.1f} MB)\nopen it in a browser: {page.resolve().as_uri()}")
 
-# %% ../nbs/70_cli.ipynb #55476bfb
+# %% ../nbs/70_cli.ipynb #a309dba0
 @main.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--format", "format", default="auto", show_default=True, help="Format of the logs; see: tracekit formats.")
 @click.option("--like", type=click.Choice(["data-designer"]), help="Make the rows exactly as NeMo Data Designer does.")
 @click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
-def rollouts(path: Path | None, format: str, like: str | None, out: Path | None) -> None:
+@_workers
+def rollouts(path: Path | None, format: str, like: str | None, out: Path | None, workers: int | None) -> None:
     """Turn sessions of coding agents into normalized rollout rows, one a line.
 
     Without PATH, the sessions are looked for where the agent keeps them. What cannot be read is told on standard error, and the exit code is 3, or 1 if there is no row at all."""
     from tracekit.dataset import atomic
     from tracekit.pipeline import told
-    from tracekit.rollouts import rollouts as rows_of
-    from tracekit.row import line
+    from tracekit.rollouts import write_rollouts
+    from tracekit.worker import cores
     if path is None and format == "auto": raise click.UsageError("Missing argument 'PATH'.")
     rejects: list[dict[str, Any]] = []
     with _told(), atomic(out) if out else nullcontext(sys.stdout.buffer) as target:
-        count = sum(bool(target.write(line(row))) for row in rows_of(path, format, like, rejects))
+        count = write_rollouts(target, path, format, like, rejects, workers or cores())
     for found in rejects[:10]: click.echo(f"set aside: {told(found)}", err=True)
     click.echo(f"rows {count} set aside {len(rejects)}", err=True)
     sys.exit(0 if not rejects else 3 if count else 1)

@@ -6,20 +6,26 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['READERS', 'takes', 'lines_of', 'words', 'needed', 'argument_text', 'text_block', 'content_blocks', 'call_of',
-           'message', 'last_text', 'row', 'claude_code', 'codex', 'hermes_agent', 'pi_coding_agent', 'atif', 'peer_row']
+__all__ = ['Messages', 'READERS', 'takes', 'lines_of', 'words', 'needed', 'argument_text', 'text_block', 'content_blocks',
+           'call_of', 'message', 'row', 'told', 'Folder', 'ClaudeMessage', 'ClaudeLine', 'claude_code', 'CodexPayload',
+           'CodexLine', 'codex', 'hermes_agent', 'pi_coding_agent', 'atif', 'peer_told', 'peer_row']
 
-# %% ../nbs/35_datadesigner.ipynb #e0441f77
+# %% ../nbs/35_datadesigner.ipynb #1b0bb6f5
 import json
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-# %% ../nbs/35_datadesigner.ipynb #99b204f3
-from .session import extent
-from .source import Rejected, plain_path
+# %% ../nbs/35_datadesigner.ipynb #f90799e4
+import msgspec
 
-# %% ../nbs/35_datadesigner.ipynb #ac0de323
+# %% ../nbs/35_datadesigner.ipynb #605397bd
+from .session import extent
+from .source import Rejected, plain_path, typed
+
+# %% ../nbs/35_datadesigner.ipynb #3a2e68d8
 def takes(kind: str, path: Path) -> bool:
     "Whether Data Designer reads a file of that name as `kind`"
     name, end = path.name, path.suffix
@@ -41,22 +47,42 @@ def _json(text: str, where: str) -> dict[str, Any]:
     if not isinstance(found, dict): raise Rejected("decode", f"expected an object, got {type(found).__name__}", where)
     return found
 
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    "All lines of a file; raises Rejected if one of them is no object"
-    found = [_json(line.strip(), f"line {n}") for n, line in enumerate(_text(path).split("\n"), 1) if line.strip()]
-    if not found: raise Rejected("open", "the file is empty")
-    return found
+# %% ../nbs/35_datadesigner.ipynb #48f1b1fa
+def _physical(path: Path) -> Iterator[bytes]:
+    "The lines of a file as Python's text mode tells them: UTF-8, and a carriage return ends one too"
+    try:
+        with open(path, "rb", buffering=1 << 16) as f:
+            for line in f:
+                try: line.isascii() or line.decode()
+                except UnicodeDecodeError as e: raise Rejected("decode", f"not UTF-8 at byte {f.tell() - len(line) + e.start}") from None
+                if b"\r" in line: yield from re.split(rb"\r\n?|\n", line)
+                else: yield line
+    except OSError as e: raise Rejected("open", f"cannot be read: {e.strerror}") from None
 
-# %% ../nbs/35_datadesigner.ipynb #3e5d62f6
+def lines_of(path: Path, kind: Any = dict) -> Iterator[Any]:
+    "All lines of a file as `kind`, a Struct; raises Rejected if one of them is no object"
+    decode, seen = msgspec.json.Decoder(kind).decode, False
+    for n, line in enumerate(_physical(path), 1):
+        try: made = decode(line)
+        except (msgspec.MsgspecError, RecursionError):
+            if not (text := line.decode().strip()): continue
+            made = typed(_json(text, f"line {n}"), kind)
+        seen = True
+        yield made
+    if not seen: raise Rejected("open", "the file is empty")
+
+# %% ../nbs/35_datadesigner.ipynb #50e2e8f2
 def words(value: Any) -> str | None: return value if value is None or isinstance(value, str) else str(value)
 
 def needed(value: Any, what: str) -> str:
     if isinstance(value, str) and value: return value
     raise Rejected("fields", f"expected a text for {what}, got {type(value).__name__}")
 
+_sorted_json = json.JSONEncoder(sort_keys=True).encode
+
 def argument_text(value: Any) -> str:
     "Arguments as JSON text, members sorted"
-    return "{}" if value is None else value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return "{}" if value is None else value if isinstance(value, str) else _sorted_json(value)
 
 def text_block(text: str) -> dict[str, Any]: return {"type": "text", "text": text}
 
@@ -78,38 +104,67 @@ def message(role: Any, content: Any, reasoning: str | None = None, calls: list[d
     "A normalized message; what is empty is left out"
     role = "system" if role == "developer" else role
     if role not in ("user", "assistant", "system", "tool"): raise Rejected("convert", f"unknown role {role!r}")
-    made = {"role": role, "content": content_blocks(content)}
-    return made | ({"reasoning_content": reasoning} if reasoning else {}) | ({"tool_calls": calls} if calls else {}) | ({"tool_call_id": answers} if answers else {})
+    made: dict[str, Any] = {"role": role, "content": content_blocks(content)}
+    if reasoning: made["reasoning_content"] = reasoning
+    if calls: made["tool_calls"] = calls
+    if answers: made["tool_call_id"] = answers
+    return made
 
-# %% ../nbs/35_datadesigner.ipynb #4ab3f538
-def last_text(messages: Iterable[dict[str, Any]]) -> str | None:
-    "The text of the last message of the assistant that has any"
-    for m in reversed(list(messages)):
-        texts = [b["text"] for b in m["content"] if m["role"] == "assistant" and isinstance(b, dict) and isinstance(b.get("text"), str) and b["text"]]
-        if texts: return "\n\n".join(texts)
-    return None
+# %% ../nbs/35_datadesigner.ipynb #f21acbcd
+Messages = Generator[dict[str, Any], None, dict[str, Any]]   # yields the messages of a session, and returns the columns of its row
 
-def row(kind: str, path: Path | str, id: str, messages: list[dict[str, Any]], meta: dict[str, Any], **known: Any) -> dict[str, Any]:
-    "A normalized row"
+def row(kind: str, path: Path | str, id: str, meta: dict[str, Any], **known: Any) -> dict[str, Any]:
+    "A normalized row, without what its messages tell"
     given = {"root_session_id": id, "agent_id": None, "is_sidechain": False, "cwd": None, "project_path": None, "git_branch": None, "started_at": None, "ended_at": None}
-    return {
-        "trace_id": id, "source_kind": kind, "source_path": plain_path(str(path)), **given, **known, "messages": messages, "source_meta": meta,
-        "message_count": len(messages), "tool_call_count": sum(len(m.get("tool_calls") or ()) for m in messages), "final_assistant_message": last_text(messages),
-    }
+    return {"trace_id": id, "source_kind": kind, "source_path": plain_path(str(path)), **given, **known, "messages": [], "source_meta": meta}
+
+def told(messages: Messages, keep: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    "Hand each message to `keep`; the row, with what they tell and without them"
+    count, calls, final = 0, 0, None
+    while True:
+        try: m = next(messages)
+        except StopIteration as end: return {**end.value, "message_count": count, "tool_call_count": calls, "final_assistant_message": final}
+        keep(m)
+        count += 1
+        if "tool_calls" in m: calls += len(m["tool_calls"])
+        if m["content"] and m["role"] == "assistant": final = _said(m) or final
+
+def _said(m: dict[str, Any]) -> str | None:
+    "The text of a message, if it has any"
+    return "\n\n".join([b["text"] for b in m["content"] if isinstance(b, dict) and isinstance(b.get("text"), str) and b["text"]])
 
 def _some(**facts: Any) -> dict[str, Any]: return {k: v for k, v in facts.items() if v is not None and v != []}
 
-def _first(values: Iterable[str | None]) -> str | None:
-    "The first value that is not empty; else the last one"
-    found: str | None = None
-    for value in values: found = found or value
-    return found
+class Folder:
+    "The folder that was asked for. The files in it that tell of sessions are read once"
+    def __init__(self, root: str | Path): self.root = Path(root)
 
-def _kinds(rows: list[dict[str, Any]], name: str = "type") -> list[str]: return sorted({str(r.get(name, "unknown")) for r in rows})
+    @cached_property
+    def claude(self) -> dict[str, dict[str, Any]]: return _claude_index(self.root)
 
-# %% ../nbs/35_datadesigner.ipynb #8f81ca43
-def _claude_user(m: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    content = m.get("content")
+    @cached_property
+    def hermes(self) -> dict[str, dict[str, Any]]: return _hermes_index(self.root)
+
+# %% ../nbs/35_datadesigner.ipynb #5eef3862
+_Other = str | int | float | list[Any] | None   # what stands where an object is expected
+
+class ClaudeMessage(msgspec.Struct, gc=False):
+    content: Any = None
+
+class ClaudeLine(msgspec.Struct, gc=False):
+    "What Data Designer uses of a line"
+    type: Any = "unknown"
+    message: ClaudeMessage | _Other = None
+    sessionId: Any = None
+    agentId: Any = None
+    isSidechain: Any = None
+    timestamp: Any = None
+    cwd: Any = None
+    gitBranch: Any = None
+    version: Any = None
+
+# %% ../nbs/35_datadesigner.ipynb #ca815f9c
+def _claude_user(content: Any) -> Iterator[dict[str, Any]]:
     if isinstance(content, dict) and content.get("type") == "tool_result": content = [content]
     if not isinstance(content, list):
         yield message("user", content)
@@ -124,8 +179,7 @@ def _claude_result(b: dict[str, Any]) -> dict[str, Any]: return message("tool", 
 def _claude_block(b: Any) -> Any:
     return text_block(words(b.get("text")) or "") if isinstance(b, dict) and b.get("type") in ("text", "input_text", "output_text") else b
 
-def _claude_assistant(m: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    content = m.get("content")
+def _claude_assistant(content: Any) -> Iterator[dict[str, Any]]:
     own, thoughts, calls, results = [], [], [], []
     for b in [] if content is None else content if isinstance(content, list) else [content]:
         match b.get("type") if isinstance(b, dict) else None:
@@ -149,60 +203,109 @@ def _claude_index(root: Path) -> dict[str, dict[str, Any]]:
         found.update({e["sessionId"]: e for e in entries if isinstance(e, dict) and isinstance(e.get("sessionId"), str)} if isinstance(entries, list) else {})
     return found
 
-def claude_code(path: Path, root: Path) -> dict[str, Any]:
-    "The row of a session of Claude Code"
-    rows = lines_of(path)
-    messages: list[dict[str, Any]] = []
-    for r in rows:
-        if r.get("type") not in ("user", "assistant"): continue
-        if not isinstance(r.get("message"), dict): raise Rejected("fields", f"a row of type {r['type']} without a message")
-        messages += (_claude_user if r["type"] == "user" else _claude_assistant)(r["message"])
-    def first(name: str) -> str | None: return _first(words(r.get(name)) for r in rows)
-    id, agent, (began, ended) = first("sessionId") or path.stem, first("agentId"), extent(r.get("timestamp") for r in rows)
-    known = _claude_index(root).get(id, {})
-    meta = {"record_count": len(rows), "record_types": _kinds(rows),
-            **_some(claude_versions=sorted({str(r["version"]) for r in rows if r.get("version")}), summary=words(known.get("summary")) or None, first_prompt=words(known.get("firstPrompt")) or None)}
-    return row("claude_code", path, f"{id}:{agent}" if agent else id, messages, meta, root_session_id=id, agent_id=agent, is_sidechain=any(r.get("isSidechain") for r in rows),
-               cwd=first("cwd"), project_path=words(known.get("projectPath")) or first("cwd"), git_branch=first("gitBranch"), started_at=began, ended_at=ended)
+# %% ../nbs/35_datadesigner.ipynb #7a79f178
+class _ClaudeFacts:
+    "What the lines of a session tell of the whole"
+    def __init__(self) -> None:
+        self.count, self.kinds, self.versions, self.times = 0, set[str](), set[str](), list[Any]()
+        self.id: str | None = None
+        self.agent: str | None = None
+        self.cwd: str | None = None
+        self.branch: str | None = None
+        self.sidechain = False
 
-# %% ../nbs/35_datadesigner.ipynb #45dad6fe
+    def add(self, r: ClaudeLine) -> None:
+        self.count += 1
+        self.kinds.add(str(r.type))
+        self.times.append(r.timestamp)
+        if not self.id: self.id = words(r.sessionId)
+        if not self.agent: self.agent = words(r.agentId)
+        if not self.cwd: self.cwd = words(r.cwd)
+        if not self.branch: self.branch = words(r.gitBranch)
+        if r.isSidechain: self.sidechain = True
+        if r.version: self.versions.add(str(r.version))
+
+def claude_code(path: Path, folder: Folder) -> Messages:
+    "The messages and the row of a session of Claude Code"
+    seen = _ClaudeFacts()
+    for r in lines_of(path, ClaudeLine):
+        seen.add(r)
+        if r.type not in ("user", "assistant"): continue
+        if not isinstance(r.message, ClaudeMessage): raise Rejected("fields", f"a row of type {r.type} without a message")
+        yield from (_claude_user if r.type == "user" else _claude_assistant)(r.message.content)
+    id, (began, ended) = seen.id or path.stem, extent(seen.times)
+    known = folder.claude.get(id, {})
+    meta = {"record_count": seen.count, "record_types": sorted(seen.kinds),
+            **_some(claude_versions=sorted(seen.versions), summary=words(known.get("summary")) or None, first_prompt=words(known.get("firstPrompt")) or None)}
+    return row("claude_code", path, f"{id}:{seen.agent}" if seen.agent else id, meta, root_session_id=id, agent_id=seen.agent, is_sidechain=seen.sidechain,
+               cwd=seen.cwd, project_path=words(known.get("projectPath")) or seen.cwd, git_branch=seen.branch, started_at=began, ended_at=ended)
+
+# %% ../nbs/35_datadesigner.ipynb #7e04b10c
+class CodexPayload(msgspec.Struct, gc=False):
+    type: Any = "unknown"
+    role: Any = None
+    content: Any = None
+    call_id: Any = None
+    name: Any = None
+    arguments: Any = msgspec.UNSET
+    input: Any = ""
+    output: Any = None
+    summary: Any = None
+    text: Any = None
+    # of the first line
+    id: Any = None
+    timestamp: Any = None
+    cwd: Any = None
+    originator: Any = None
+    cli_version: Any = None
+    model_provider: Any = None
+    source: Any = None
+    git_branch: Any = None
+
+class CodexLine(msgspec.Struct, gc=False):
+    "What Data Designer uses of a line"
+    type: Any = None
+    timestamp: Any = None
+    payload: CodexPayload | _Other = None
+
+# %% ../nbs/35_datadesigner.ipynb #b7fe899b
 _CALLS, _OUTPUTS = {"function_call", "custom_tool_call", "apply_patch_call"}, {"function_call_output", "custom_tool_call_output", "apply_patch_call_output"}
 
-def _codex_item(p: dict[str, Any], pending: list[str]) -> Iterator[dict[str, Any]]:
+def _codex_item(p: CodexPayload, pending: list[str]) -> Iterator[dict[str, Any]]:
     "The message of a response item; takes the reasoning that waits"
-    kind = p.get("type")
-    if kind == "message":
-        reasoning = "\n\n".join(pending) if p.get("role") == "assistant" else None
+    if p.type == "message":
+        reasoning = "\n\n".join(pending) if p.role == "assistant" else None
         pending.clear()
-        yield message(needed(p.get("role"), "role"), p.get("content"), reasoning)
-    elif kind in _CALLS:
-        given = argument_text(p["arguments"]) if "arguments" in p else str(p.get("input", ""))
-        one = call_of(needed(p.get("call_id"), "call_id"), needed(p.get("name"), "name"), given)
+        yield message(needed(p.role, "role"), p.content, reasoning)
+    elif p.type in _CALLS:
+        given = str(p.input) if p.arguments is msgspec.UNSET else argument_text(p.arguments)
+        one = call_of(needed(p.call_id, "call_id"), needed(p.name, "name"), given)
         reasoning = "\n\n".join(pending)
         pending.clear()
         yield message("assistant", "", reasoning, [one])
-    elif kind in _OUTPUTS: yield message("tool", p.get("output"), answers=needed(p.get("call_id"), "call_id"))
-    elif kind == "reasoning":
-        pending += [s["text"] for s in p.get("summary") or () if isinstance(s, dict) and isinstance(s.get("text"), str) and s["text"]]
+    elif p.type in _OUTPUTS: yield message("tool", p.output, answers=needed(p.call_id, "call_id"))
+    elif p.type == "reasoning": pending += [s["text"] for s in p.summary or () if isinstance(s, dict) and isinstance(s.get("text"), str) and s["text"]]
 
-def codex(path: Path, root: Path) -> dict[str, Any]:
-    "The row of a rollout of Codex"
-    rows, messages, pending, session = lines_of(path), list[dict[str, Any]](), list[str](), dict[str, Any]()
-    kinds: set[str] = set()
-    for r in rows:
-        p = r.get("payload")
-        if not isinstance(p, dict): continue
-        if r.get("type") == "session_meta": session = p
-        elif r.get("type") == "event_msg" and p.get("type") == "agent_reasoning" and isinstance(p.get("text"), str) and p["text"]: pending.append(p["text"])
-        elif r.get("type") == "response_item":
-            kinds.add(str(p.get("type", "unknown")))
-            messages += _codex_item(p, pending)
-    began, ended = extent([*(r.get("timestamp") for r in rows), session.get("timestamp")])
-    id, cwd = words(session.get("id")) or path.stem, words(session.get("cwd"))
-    facts = {name: words(session.get(name)) for name in ("originator", "cli_version", "model_provider", "source")}
-    meta = {"record_count": len(rows), "record_types": sorted({str(r.get("type") or "unknown") for r in rows}), "response_item_types": sorted(kinds), **_some(**facts, unattached_reasoning=pending)}
-    return row("codex", path, id, messages, meta, cwd=cwd, project_path=cwd, git_branch=words(session.get("git_branch")),
-               started_at=words(session.get("timestamp")) or began, ended_at=ended)
+def codex(path: Path, folder: Folder) -> Messages:
+    "The messages and the row of a rollout of Codex"
+    count, pending, session = 0, list[str](), CodexPayload()
+    times, types, kinds = list[Any](), set[str](), set[str]()
+    for r in lines_of(path, CodexLine):
+        count += 1
+        times.append(r.timestamp)
+        types.add(str(r.type or "unknown"))
+        p = r.payload
+        if not isinstance(p, CodexPayload): continue
+        if r.type == "session_meta": session = p
+        elif r.type == "event_msg" and p.type == "agent_reasoning" and isinstance(p.text, str) and p.text: pending.append(p.text)
+        elif r.type == "response_item":
+            kinds.add(str(p.type))
+            yield from _codex_item(p, pending)
+    began, ended = extent([*times, session.timestamp])
+    id, cwd = words(session.id) or path.stem, words(session.cwd)
+    facts = {name: words(getattr(session, name)) for name in ("originator", "cli_version", "model_provider", "source")}
+    meta = {"record_count": count, "record_types": sorted(types), "response_item_types": sorted(kinds), **_some(**facts, unattached_reasoning=pending)}
+    return row("codex", path, id, meta, cwd=cwd, project_path=cwd, git_branch=words(session.git_branch), started_at=words(session.timestamp) or began, ended_at=ended)
 
 # %% ../nbs/35_datadesigner.ipynb #857b3ef6
 def _plain_content(content: Any) -> Any:
@@ -237,17 +340,18 @@ def _hermes_index(root: Path) -> dict[str, dict[str, Any]]:
             if isinstance(id, str) and id: found[id] = {"session_key": key, **(e if isinstance(e, dict) else {})}
     return found
 
-# %% ../nbs/35_datadesigner.ipynb #fb048137
+# %% ../nbs/35_datadesigner.ipynb #91d969d9
 _CHAT = ("session_key", "display_name", "platform", "chat_type", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "total_tokens",
          "last_prompt_tokens", "estimated_cost_usd", "cost_status", "memory_flushed", "origin")
 
-def hermes_agent(path: Path, root: Path) -> dict[str, Any]:
-    "The row of a session of Hermes, of either form"
-    if path.suffix == ".jsonl": return _hermes_gateway(path, root)
+def hermes_agent(path: Path, folder: Folder) -> Messages:
+    "The messages and the row of a session of Hermes, of either form"
+    if path.suffix == ".jsonl": return (yield from _hermes_gateway(path, folder))
     doc = _json(_text(path), "$")
     given, system, tools = doc.get("messages"), doc.get("system_prompt"), doc.get("tools")
     if not isinstance(given, list): raise Rejected("fields", "messages is no list")
-    messages = ([message("system", system)] if isinstance(system, str) and system else []) + [_hermes_message(m) for m in given]
+    if isinstance(system, str) and system: yield message("system", system)
+    yield from map(_hermes_message, given)
     names = _unique(t["function"].get("name") for t in tools or () if isinstance(t, dict) and isinstance(t.get("function"), dict)) if isinstance(tools, list) else []
     meta = {"record_count": len(given), "session_format": "cli_session_log", "available_tool_count": len(names), "available_tool_names": names,
             "finish_reasons": _unique(m.get("finish_reason") for m in given),
@@ -255,30 +359,34 @@ def hermes_agent(path: Path, root: Path) -> dict[str, Any]:
             **({"has_system_prompt": True, "system_prompt_chars": len(system)} if isinstance(system, str) and system else {}),
             **({"tools": json.dumps(tools, sort_keys=True)} if tools is not None else {})}
     id = words(doc.get("session_id")) or path.stem.removeprefix("session_")
-    return row("hermes_agent", path, id, messages, meta, started_at=words(doc.get("session_start")), ended_at=words(doc.get("last_updated")))
+    return row("hermes_agent", path, id, meta, started_at=words(doc.get("session_start")), ended_at=words(doc.get("last_updated")))
 
-def _hermes_gateway(path: Path, root: Path) -> dict[str, Any]:
-    rows, known = lines_of(path), _hermes_index(root).get(path.stem, {})
-    messages = [_hermes_message(r) for r in rows]
-    used = _unique(c["function"]["name"] for m in messages for c in m.get("tool_calls") or ())
-    meta = {"record_count": len(rows), "session_format": "gateway_transcript", "finish_reasons": _unique(r.get("finish_reason") for r in rows), "tool_names_used": used,
+def _hermes_gateway(path: Path, folder: Folder) -> Messages:
+    count, reasons, used, known = 0, list[Any](), list[Any](), folder.hermes.get(path.stem, {})
+    for r in lines_of(path):
+        made = _hermes_message(r)
+        count += 1
+        reasons.append(r.get("finish_reason"))
+        used += [c["function"]["name"] for c in made.get("tool_calls") or ()]
+        yield made
+    meta = {"record_count": count, "session_format": "gateway_transcript", "finish_reasons": _unique(reasons), "tool_names_used": _unique(used),
             **{name: known[name] for name in _CHAT if name in known}}
-    return row("hermes_agent", path, path.stem, messages, meta, started_at=words(known.get("created_at")), ended_at=words(known.get("updated_at")))
+    return row("hermes_agent", path, path.stem, meta, started_at=words(known.get("created_at")), ended_at=words(known.get("updated_at")))
 
-# %% ../nbs/35_datadesigner.ipynb #4c3f367b
+# %% ../nbs/35_datadesigner.ipynb #f45d0002
 def _pi_way(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     "The entries from the root to the last one"
     by_id = {e["id"]: e for e in entries if e.get("id")}
-    way: list[dict[str, Any]] = []
+    way: list[dict[str, Any]] = []   # from the last one back
     at = entries[-1] if entries else None
     seen: set[int] = set()
     while at is not None and id(at) not in seen:
         seen.add(id(at))
-        way.insert(0, at)
+        way.append(at)
         parent = at.get("parentId")
         if isinstance(parent, list | dict): raise Rejected("fields", f"parentId is {type(parent).__name__}")
         at = by_id.get(parent) if parent else None
-    return way
+    return way[::-1]
 
 def _pi_message(m: dict[str, Any], entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
     content, role = m.get("content"), m.get("role")
@@ -302,18 +410,17 @@ def _pi_assistant(content: Any) -> dict[str, Any]:
     calls = [call_of(words(b.get("id")) or "", words(b.get("name")) or "", argument_text(b.get("arguments"))) for b in blocks if b.get("type") == "toolCall"]
     return message("assistant", "\n\n".join(t for t in texts if t), "\n\n".join(t for t in thoughts if t), calls)
 
-def pi_coding_agent(path: Path, root: Path) -> dict[str, Any]:
-    "The row of a session of Pi"
+def pi_coding_agent(path: Path, folder: Folder) -> Messages:
+    "The messages and the row of a session of Pi"
     head, *entries = lines_of(path)
     if head.get("type") != "session": raise Rejected("fields", "the first line is no session")
-    id, messages = needed(head.get("id"), "id"), list[dict[str, Any]]()
-    way = _pi_way(entries)
+    id, way = needed(head.get("id"), "id"), _pi_way(entries)
     for e in way:
         m = e.get("message")
-        if e.get("type") == "message" and isinstance(m, dict): messages += _pi_message(m, e)
-        elif e.get("type") in ("compaction", "branch_summary") and e.get("summary"): messages.append(message("system", words(e["summary"])))
-        elif e.get("type") == "custom_message" and e.get("display"): messages.append(message("system", _plain_content(e.get("content"))))
-    return row("pi_coding_agent", path, id, messages, _pi_meta(head, entries, way), cwd=words(head.get("cwd")), project_path=words(head.get("cwd")), **_pi_times([head, *entries]))
+        if e.get("type") == "message" and isinstance(m, dict): yield from _pi_message(m, e)
+        elif e.get("type") in ("compaction", "branch_summary") and e.get("summary"): yield message("system", words(e["summary"]))
+        elif e.get("type") == "custom_message" and e.get("display"): yield message("system", _plain_content(e.get("content")))
+    return row("pi_coding_agent", path, id, _pi_meta(head, entries, way), cwd=words(head.get("cwd")), project_path=words(head.get("cwd")), **_pi_times([head, *entries]))
 
 def _pi_times(rows: list[dict[str, Any]]) -> dict[str, Any]:
     "The first and last time, compared as text"
@@ -322,10 +429,11 @@ def _pi_times(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _pi_meta(head: dict[str, Any], entries: list[dict[str, Any]], way: list[dict[str, Any]]) -> dict[str, Any]:
     said = [e["message"] for e in way if e.get("type") == "message" and isinstance(e.get("message"), dict)]
-    models = [m for e in way for m in ([e.get("modelId")] if e.get("type") == "model_change" else [e["message"].get("model")] if e.get("message") in said else [])]
+    models = [e.get("modelId") if e.get("type") == "model_change" else e["message"].get("model") for e in way
+              if e.get("type") == "model_change" or e.get("type") == "message" and isinstance(e.get("message"), dict)]
     parents = [e.get("parentId") for e in entries if e.get("parentId")]
     shells = sum(m.get("role") == "bashExecution" for m in said)
-    return {"record_count": len(entries) + 1, "entry_types": _kinds(way), "stop_reasons": _unique(words(m.get("stopReason")) for m in said),
+    return {"record_count": len(entries) + 1, "entry_types": sorted({str(e.get("type", "unknown")) for e in way}), "stop_reasons": _unique(words(m.get("stopReason")) for m in said),
             **_some(session_version=head.get("version"), models_used=_unique(words(m) for m in models)), **({"has_branches": True} if len(parents) != len(set(parents)) else {}),
             **({"bash_execution_count": shells} if shells else {}), **_some(parent_session=head.get("parentSession"))}
 
@@ -364,16 +472,16 @@ def _atif_refs(inner: Any, n: int) -> list[dict[str, Any]]:
     if not isinstance(inner, list) or not all(isinstance(r, dict) for r in inner): raise Rejected("fields", f"step {n}: subagent_trajectory_ref is no list of objects")
     return [{"session_id": needed(r.get("session_id"), "session_id"), **{k: r[k] for k in ("trajectory_path", "extra") if r.get(k) is not None}} for r in inner]
 
-# %% ../nbs/35_datadesigner.ipynb #1f96e9d7
-def atif(path: Path, root: Path) -> dict[str, Any]:
-    "The row of an ATIF trajectory"
+# %% ../nbs/35_datadesigner.ipynb #d11849cf
+def atif(path: Path, folder: Folder) -> Messages:
+    "The messages and the row of an ATIF trajectory"
     doc = _json(_text(path), "$")
     version, id, agent, steps = needed(doc.get("schema_version"), "schema_version"), needed(doc.get("session_id"), "session_id"), doc.get("agent"), doc.get("steps")
     if not isinstance(agent, dict): raise Rejected("fields", "agent is no object")
     name = needed(agent.get("name"), "agent.name")
     if not isinstance(steps, list) or not steps: raise Rejected("fields", "steps is no list, or empty")
     refs: list[dict[str, Any]] = []
-    messages = [m for n, step in enumerate(steps, 1) for m in _atif_step(step, n, refs)]
+    for n, step in enumerate(steps, 1): yield from _atif_step(step, n, refs)
     began, ended = extent(s.get("timestamp") for s in steps)
     extra = agent["extra"] if isinstance(agent.get("extra"), dict) else {}
     meta = {"schema_version": version, "step_count": len(steps), "agent_name": name, **_some(
@@ -381,14 +489,19 @@ def atif(path: Path, root: Path) -> dict[str, Any]:
         subagent_trajectory_refs=refs, notes=words(doc.get("notes")), continued_trajectory_ref=words(doc.get("continued_trajectory_ref")),
         **{name: doc[name] for name in ("final_metrics", "extra") if isinstance(doc.get(name), dict)})}
     cwd = words(extra.get("cwd"))
-    return row("atif", path, id, messages, meta, cwd=cwd, project_path=words(extra.get("project_path")) or cwd, git_branch=words(extra.get("git_branch")), started_at=began, ended_at=ended)
+    return row("atif", path, id, meta, cwd=cwd, project_path=words(extra.get("project_path")) or cwd, git_branch=words(extra.get("git_branch")), started_at=began, ended_at=ended)
 
-# %% ../nbs/35_datadesigner.ipynb #eb694aff
-READERS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {"atif": atif, "claude_code": claude_code, "codex": codex, "hermes_agent": hermes_agent, "pi_coding_agent": pi_coding_agent}
+# %% ../nbs/35_datadesigner.ipynb #c4bed7c7
+READERS: dict[str, Callable[[Path, Folder], Messages]] = {"atif": atif, "claude_code": claude_code, "codex": codex, "hermes_agent": hermes_agent, "pi_coding_agent": pi_coding_agent}
 
-def peer_row(kind: str, path: str | Path, root: str | Path | None = None) -> dict[str, Any]:
-    "The row that Data Designer makes of a file; raises Rejected where it makes none. `root` is the folder that was asked for"
+def peer_told(kind: str, path: str | Path, folder: Folder | None, keep: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    "Hand each message that Data Designer makes of a file to `keep`; its row without them. Raises Rejected where it makes none"
     path = Path(path)
     if not takes(kind, path): raise Rejected("open", f"Data Designer does not read a file of that name as {kind}")
-    try: return READERS[kind](path, Path(root) if root else path.parent)
+    try: return told(READERS[kind](path, folder or Folder(path.parent)), keep)
     except (TypeError, AttributeError, KeyError, ValueError) as e: raise Rejected("convert", f"{type(e).__name__}: {e}") from None
+
+def peer_row(kind: str, path: str | Path, root: str | Path | Folder | None = None) -> dict[str, Any]:
+    "The row that Data Designer makes of a file; raises Rejected where it makes none. `root` is the folder that was asked for"
+    messages: list[dict[str, Any]] = []
+    return {**peer_told(kind, path, Folder(root) if isinstance(root, str | Path) else root, messages.append), "messages": messages}

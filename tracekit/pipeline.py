@@ -7,8 +7,9 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['PART', 'SPOOLED', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'LARGEST', 'FEW', 'Span', 'Part', 'logs_of', 'home_of',
-           'spans_of', 'plan', 'reject', 'told', 'Job', 'Tally', 'label', 'span_lines', 'convert_part', 'atomic_part',
-           'seamed', 'Report', 'Stopped', 'join', 'default_name', 'convert', 'read']
+           'spans_of', 'plan', 'parts_of', 'reject', 'told', 'Job', 'Tally', 'label', 'span_lines', 'convert_part',
+           'atomic_part', 'seamed', 'Report', 'append', 'Stopped', 'made_parts', 'join', 'default_name', 'mapped',
+           'convert', 'read']
 
 # %% ../nbs/40_pipeline.ipynb #24bc1e15
 import errno
@@ -131,28 +132,32 @@ def _next_start(data: memoryview, form: Layout, near: int) -> int:
     found = form.between.search(data, near) if form.shape == "array" and form.between else None
     return found[1] if found else len(data)
 
-# %% ../nbs/40_pipeline.ipynb #cad854e0
+# %% ../nbs/40_pipeline.ipynb #bf48145d
 def plan(inputs: Iterable[str | Path], format: str = "auto") -> list[Part]:
     "All inputs (files, folders, globs, addresses) as parts of about `PART` bytes, in a fixed order"
+    found: list[tuple[Span, int]] = []
+    for path in logs_of(inputs):
+        try: found += spans_of(path, format)
+        except (InputError, OSError): found.append((Span(path), 0))   # whoever converts it will say what is wrong
+    return parts_of(found)
+
+def parts_of(found: Iterable[tuple[Span, int]]) -> list[Part]:
+    "Spans, each with its size, as parts of about `PART` bytes"
     parts: list[Part] = []
     spans: list[Span] = []
     total = 0
-    for path in logs_of(inputs):
-        try: found = list(spans_of(path, format))
-        except (InputError, OSError): found = [(Span(path), 0)]   # whoever converts it will say what is wrong
-        for span, size in found:
-            if spans and total + size > PART:
-                parts.append(Part(len(parts), tuple(spans), total))
-                spans, total = [], 0
-            spans.append(span)
-            total += size
-    if spans: parts.append(Part(len(parts), tuple(spans), total))
-    return parts
+    for span, size in found:
+        if spans and total + size > PART:
+            parts.append(Part(len(parts), tuple(spans), total))
+            spans, total = [], 0
+        spans.append(span)
+        total += size
+    return [*parts, Part(len(parts), tuple(spans), total)] if spans else parts
 
-# %% ../nbs/40_pipeline.ipynb #8e8d79fb
-def _line(form: Format, record: Any, context: Context) -> bytes:
+# %% ../nbs/40_pipeline.ipynb #e32a53e9
+def _line(form: Format, record: Any, context: Context, printed: Callable[[dict[str, Any]], Any] = line) -> Any:
     "The line of one record; raises Rejected for whatever goes wrong"
-    try: return line(check(build(form, record, context)))
+    try: return printed(check(build(form, record, context)))
     except Rejected: raise
     except Exception as e: raise Rejected("convert", f"{type(e).__name__}: {e}") from e
 
@@ -201,7 +206,7 @@ def told(reject: dict[str, Any]) -> str:
     at = "" if reject["path"] == "$" else f" at {reject['path']}"
     return f"{reject['file']}{place}: {reject['cause']}{at} ({reject['stage']})"
 
-# %% ../nbs/40_pipeline.ipynb #73ca80ad
+# %% ../nbs/40_pipeline.ipynb #07ce1aaa
 @dataclass(frozen=True)
 class Job:
     "What all parts of one conversion share"
@@ -209,6 +214,9 @@ class Job:
     format: str = "auto"
     audit: bool = False
     strict: bool = False
+    sample: bool = True
+    line: Callable[[dict[str, Any]], Any] = line   # what is made of a row
+    lines: Callable[[Span, Job, Tally], Iterable[Any]] | None = None   # what makes the lines of a span, if not `span_lines`
 
 @dataclass
 class Tally:
@@ -288,9 +296,9 @@ def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
     return detect(keys, None, log.path)
 
-# %% ../nbs/40_pipeline.ipynb #388ceacc
+# %% ../nbs/40_pipeline.ipynb #586c19f3
 SAMPLE, EVERY = 100, 1000   # the audit looks at the first records of a file, and at every thousandth of each part
-DOUBLES = 10                # repeated keys are looked for in the first records only
+DOUBLES = 10                # repeated keys are looked for in the first records only; of many sessions in one part, only these lines are audited
 
 
 def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str, Any]]:
@@ -349,7 +357,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #f7a838a9
+# %% ../nbs/40_pipeline.ipynb #dce49012
 class _Maker(_Records):
     "Makes a line or a reject of a record"
     def _made(
@@ -363,7 +371,7 @@ class _Maker(_Records):
                 record, mended = _careful(data[slice(*place())], self.format)
                 if mended: context.notes["repaired"] = mended
                 self.tally.mended += bool(mended)
-            return _line(self.format, record, context)
+            return _line(self.format, record, context, self.job.line)
         except Rejected as e:
             if log is None and self._behind_end(place()[0]): e = Rejected(e.stage, f"text after the end of the list: {e.cause}", e.path)
             return self._reject(e, context.raw(), (log or self.log).path, place()[0], n)
@@ -390,7 +398,7 @@ class _Maker(_Records):
             missing = Rejected("open", "the file ends before its list does: records are missing")
             yield self._reject(missing, b"", self.log.path, len(self.data), None)
 
-# %% ../nbs/40_pipeline.ipynb #89236973
+# %% ../nbs/40_pipeline.ipynb #5cb7255a
 LARGEST = 256 << 20   # bytes of one session, with all its files
 
 class _Session(_Maker):
@@ -415,10 +423,15 @@ class _Session(_Maker):
                     if mended: notes.setdefault("repaired", []).extend(f"line {self.line_of(place()[0]) or 1}: {m}" for m in mended)
                     self.tally.mended += bool(mended)
                 lines.append(record)
-                if self.job.audit or n < SAMPLE or n % EVERY == EVERY - 1: self._audit(place(), n < DOUBLES)
+                if self._audited(n): self._audit(place(), n < DOUBLES)
             except Rejected as e:
                 notes["lines_set_aside"] = notes.get("lines_set_aside", 0) + 1
                 yield self._reject(e, bytes(self.data[slice(*place())]).rstrip(), self.log.path, place()[0], n)
+
+    def _audited(self, n: int) -> bool:
+        "Whether a line is one of the sample"
+        if self.job.audit or not self.job.sample: return self.job.audit
+        return n < DOUBLES or n < SAMPLE and self.tally.sampled < SAMPLE or n % EVERY == EVERY - 1
 
     def _gather_file(self, path: str, lines: list[Any], notes: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "The same for another file of the session"
@@ -437,7 +450,7 @@ class _Session(_Maker):
 
     def _row_of(self, lines: list[Any], notes: dict[str, Any], n: int) -> bytes | dict[str, Any]:
         context = Context(None, self.source, notes, self.shared, lambda: bytes(self.data))
-        try: return _line(self.format, lines, context)
+        try: return _line(self.format, lines, context, self.job.line)
         except Rejected as e: return self._reject(e, bytes(self.data), self.log.path, self.layout.start, n)
 
 def _inner(path: str, inside: str | None) -> list[Path]:
@@ -446,7 +459,7 @@ def _inner(path: str, inside: str | None) -> list[Path]:
     folder = Path(path.split(".jsonl")[0])/inside
     return sorted(p for p in folder.glob("*.jsonl*") if is_log(p)) if ".jsonl" in path else []
 
-# %% ../nbs/40_pipeline.ipynb #49eb301e
+# %% ../nbs/40_pipeline.ipynb #b63a75f0
 class _Reader(_Session):
     "Goes through the records of one log, or of the files beside it"
     def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
@@ -457,9 +470,9 @@ class _Reader(_Session):
 
     def _own(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
         made, first = None, start == self.layout.start
-        sampled, doubles = (sys.maxsize, sys.maxsize) if self.job.audit else (SAMPLE, DOUBLES) if first else (0, 0)
+        sampled, doubles = (sys.maxsize, sys.maxsize) if self.job.audit else (SAMPLE, DOUBLES) if first and self.job.sample else (0, 0)
         for n, (record, place) in enumerate(self.records(start, stop)):
-            if n < sampled or n % EVERY == EVERY - 1: self._audit(place(), n < doubles)
+            if n < sampled or self.job.sample and n % EVERY == EVERY - 1: self._audit(place(), n < doubles)
             made = self._made(record, place, n)
             yield made
         if stop == len(self.data): yield from self._ending(not isinstance(made, dict))
@@ -490,7 +503,7 @@ class _Reader(_Session):
             except InputError as e: yield self._reject(Rejected("open", str(e)), b"", str(files[name]), 0, n)
         self.end = len(self.data)
 
-# %% ../nbs/40_pipeline.ipynb #2b1da891
+# %% ../nbs/40_pipeline.ipynb #f2b283ee
 def convert_part(job: Job, part: Part) -> Tally:
     "Convert one part into files in `job.folder`, unless they are there already"
     base = Path(job.folder)/f"{part.number:06}"
@@ -500,14 +513,14 @@ def convert_part(job: Job, part: Part) -> Tally:
     with ExitStack() as files:
         rows, rejects = files.enter_context(atomic_part(base.with_suffix(".rows"))), None
         for span in part.spans:
-            for made in span_lines(span, job, tally):
-                if type(made) is bytes:
-                    rows.write(made)
-                    tally.rows += 1
-                else:
+            for made in (job.lines or span_lines)(span, job, tally):
+                if isinstance(made, dict):
                     rejects = rejects or files.enter_context(atomic_part(base.with_suffix(".rejects")))
-                    rejects.write(line(made))  # type: ignore[arg-type]
+                    rejects.write(line(made))
                     tally.rejected += 1
+                else:
+                    rows.writelines([made] if isinstance(made, bytes) else made)   # a long line may come piece by piece
+                    tally.rows += 1
     with atomic_part(done) as f: f.write(msgspec.json.encode(tally))
     return tally
 
@@ -583,11 +596,11 @@ def _add(report: Report, tally: Tally) -> None:
     for member in ("formats", "unnamed", "repeated"):
         setattr(report, member, dict(Counter(getattr(report, member)) + Counter(getattr(tally, member))))
 
-# %% ../nbs/40_pipeline.ipynb #effa3597
-def _copy(source: Path, target: IO[bytes]) -> None:
+# %% ../nbs/40_pipeline.ipynb #d04ad6f8
+def append(source: Path, target: IO[bytes]) -> None:
     "Append a file to another; inside the kernel where it can do that"
     with open(source, "rb") as f:
-        if hasattr(os, "copy_file_range"):
+        if hasattr(os, "copy_file_range") and target.seekable():
             target.flush()
             before = target.tell()
             try:
@@ -611,22 +624,29 @@ def _rejects(path: Path, tally: Tally, before: Counter[str]) -> Iterator[dict[st
                 yield found
     for name, _, _, count in tally.spans: before[name] += count
 
-# %% ../nbs/40_pipeline.ipynb #fb01fddd
+# %% ../nbs/40_pipeline.ipynb #96cc2dcb
 class Stopped(TracekitError):
     "A record was set aside although `strict` was asked for"
+
+def made_parts(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterator[tuple[Tally, Path, Iterator[dict[str, Any]]]]:
+    "What came of each part, in order: its tally, the file of its rows, and its rejects (to be gone through to the end)"
+    before = Counter[str]()
+    for part, tally in seamed(job, parts, tallies):
+        base = Path(job.folder)/f"{part.number:06}"
+        yield tally, base.with_suffix(".rows"), _rejects(base.with_suffix(".rejects"), tally, before)
 
 def join(
     job: Job, parts: Sequence[Part], tallies: Iterable[Tally], out: Path, name: str, to: str = "jsonl"
 ) -> Report:
     "Put the parts together, and then under their final names; raises InputError if no input could be opened"
-    report, before = Report(), Counter[str]()
+    report = Report()
     rows, rejects = Path(job.folder)/"rows", Path(job.folder)/"rejects"
     unopened: list[str] = []
     with open(rows, "wb") as all_rows, open(rejects, "wb") as all_rejects:
-        for part, tally in seamed(job, parts, tallies):
+        for tally, own_rows, own_rejects in made_parts(job, parts, tallies):
             _add(report, tally)
-            _copy(Path(job.folder)/f"{part.number:06}.rows", all_rows)
-            for found in _rejects(Path(job.folder)/f"{part.number:06}.rejects", tally, before):
+            append(own_rows, all_rows)
+            for found in own_rejects:
                 if job.strict: raise Stopped(told(found))
                 all_rejects.write(line(found))
                 if len(report.rejects) < FEW: report.rejects.append(found)
@@ -711,7 +731,7 @@ def _workplace(folder: Path, parts: Sequence[Part], job: Job, resume: bool) -> N
         if old.name != "stdin": shutil.rmtree(old) if old.is_dir() else old.unlink()
     with atomic_part(mark) as f: f.write(now)
 
-# %% ../nbs/40_pipeline.ipynb #752f3674
+# %% ../nbs/40_pipeline.ipynb #554d5acd
 def _engine(workers: int, parts: int, given: Any) -> Callable[[Callable[[Part], Tally], Sequence[Part]], Iterable[Tally]]:
     "What runs the parts: the given map, the built-in one, or a pool of processes"
     if given is not None: return given
@@ -725,6 +745,10 @@ def _engine(workers: int, parts: int, given: Any) -> Callable[[Callable[[Part], 
                 for worker in list((getattr(executor, "_processes", None) or {}).values()): worker.terminate()
                 raise
     return pool
+
+def mapped(job: Job, parts: Sequence[Part], workers: int = 1, map: Any = None) -> Iterable[Tally]:
+    "Convert all parts by an engine; their tallies, in order"
+    return _engine(workers, len(parts), map)(partial(convert_part, job), parts)
 
 def _obey(parent: int) -> None:
     "What a worker does first: leave Ctrl-C to its parent, and end when the parent has ended"
@@ -754,7 +778,7 @@ def _watched(parts: Sequence[Part], tallies: Iterable[Tally], bar: Any) -> Gener
         bar.close()
         if hasattr(tallies, "close"): tallies.close()   # ends the engine's workers, whatever happened
 
-# %% ../nbs/40_pipeline.ipynb #305ad2ac
+# %% ../nbs/40_pipeline.ipynb #f23c33df
 def convert(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path = ".",
@@ -782,7 +806,7 @@ def convert(
         parts = plan(_spooled(given, folder), format)
         _refuse_overwrite(parts, [out/f"{name}.jsonl", out/f"{name}.rejects.jsonl"] if to == "jsonl" else [out/name])
         _workplace(folder, parts, job, resume)
-        tallies = _engine(workers, len(parts), map)(partial(convert_part, job), parts)
+        tallies = mapped(job, parts, workers, map)
         with closing(_watched(parts, tallies, _progress(parts, progress))) as watched: report = join(job, parts, watched, out, name, to)
     (folder/"plan").unlink()
     shutil.rmtree(folder)

@@ -6,23 +6,28 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['KINDS', 'NAMES', 'chat', 'rows_of', 'rollouts']
+__all__ = ['KINDS', 'NAMES', 'FEW', 'chat', 'rows_of', 'own_rows', 'peer_rows', 'peer_files', 'own_lines', 'peer_lines',
+           'rollouts', 'write_rollouts']
 
-# %% ../nbs/49_rollouts.ipynb #5f54d0da
+# %% ../nbs/49_rollouts.ipynb #6f3bbbbc
 import os
 import sys
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 # %% ../nbs/49_rollouts.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/49_rollouts.ipynb #bb4ff352
-from .datadesigner import READERS, peer_row, takes
-from .pipeline import Job, Span, Tally, home_of, logs_of, reject, span_lines, told
+# %% ../nbs/49_rollouts.ipynb #b850ae82
+from .datadesigner import READERS, Folder, peer_row, peer_told, takes
+from .pipeline import Job, Span, Tally, append, home_of, logs_of, made_parts, mapped, parts_of, plan, reject, span_lines, told
+from .row import line
 from .source import InputError, Rejected, plain_path
 
 # %% ../nbs/49_rollouts.ipynb #35b68ded
@@ -124,18 +129,99 @@ def _items(event: dict[str, Any]) -> list[dict[str, Any]]:
     asked = {"type": "function_call", "name": event["function"], "arguments": event["arguments"], "timestamp": event["timestamp"], **ids}
     return [asked] if event["status"] == "in_progress" else [asked, answer]
 
-# %% ../nbs/49_rollouts.ipynb #fc26daee
+# %% ../nbs/49_rollouts.ipynb #75815f0a
+def _as_it_is(row: dict[str, Any]) -> list[dict[str, Any]]: return [row]   # in a list, to tell it from a reject
+
+def own_rows(span: Span, job: Job, tally: Tally) -> Iterator[tuple[str, dict[str, Any]]]:
+    "The rows of a log, each with the word row, and its rejects"
+    where = span.path if span.path == "-" or "://" in span.path else plain_path(os.path.abspath(span.path))
+    own = Tally()   # of this log alone: its format is in it
+    found: Iterable[Any] = span_lines(span, Job(job.folder, job.format, sample=False, line=_as_it_is), own)
+    for made in found:
+        if isinstance(made, dict): yield "reject", made
+        else:
+            kind = next(iter(own.formats))
+            for row in rows_of(made[0], KINDS.get(kind, kind), where): yield "row", row
+    tally.spans += own.spans
+
+# %% ../nbs/49_rollouts.ipynb #7cdd2cf3
+def peer_rows(kind: str, folder: Folder, span: Span) -> Iterator[tuple[str, dict[str, Any]]]:
+    "The same for the row that Data Designer makes of a file"
+    try: yield "row", peer_row(kind, Path(span.path).absolute(), folder)
+    except Rejected as e: yield "reject", reject(e, span.path, b"")
+
+def peer_files(path: str | Path, kind: str) -> list[tuple[Span, int]]:
+    "The files below `path` that Data Designer reads, with their sizes"
+    if kind not in READERS: raise InputError(f"Data Designer reads {', '.join(READERS)}: say which with format (--format)")
+    path = Path(path)
+    if not path.exists(): raise InputError(f"{path}: no such file or folder")
+    root = path if path.is_dir() else path.parent
+    files = sorted((p for p in root.rglob("*") if p.is_file()), key=lambda p: p.relative_to(root).as_posix()) if path.is_dir() else [path]
+    return [(Span(str(p)), p.stat().st_size) for p in files if takes(kind, p.relative_to(root))]
+
+# %% ../nbs/49_rollouts.ipynb #15ffd61f
+def own_lines(span: Span, job: Job, tally: Tally) -> Iterator[Any]:
+    "The lines of a log's rows, and its rejects"
+    for what, made in own_rows(span, job, tally): yield line(made) if what == "row" else made
+
+FEW = 256   # messages that are printed together
+
+@lru_cache(1)
+def _folder(root: str, run: str) -> Folder: return Folder(root)   # once in a process for each run
+
+def peer_lines(root: str, span: Span, job: Job, tally: Tally) -> Iterator[Any]:
+    "The line of the row that Data Designer makes of a file, piece by piece if it is long, or a reject"
+    with _Kept() as kept:
+        try: row = peer_told(job.format, Path(span.path).absolute(), _folder(root, job.folder), kept.add)
+        except Rejected as e: yield reject(e, span.path, b"")
+        else: yield kept.line_of(row)
+
+class _Kept:
+    "Messages; when they become many, they are kept as JSON text in a file"
+    def __init__(self) -> None:
+        self.few: list[dict[str, Any]] = []
+        self.file: IO[bytes] | None = None
+
+    def __enter__(self) -> _Kept: return self
+    def __exit__(self, *exc: Any) -> None:
+        if self.file: self.file.close()
+
+    def add(self, message: dict[str, Any]) -> None:
+        self.few.append(message)
+        if len(self.few) == FEW: self._put_down()
+
+    def _put_down(self) -> None:
+        self.file = self.file or tempfile.TemporaryFile()
+        self.file.write(b"," + line({"m": self.few})[len('{"m":['):-len("]}\n")])
+        self.few.clear()
+
+    def line_of(self, row: dict[str, Any]) -> Any:
+        "The line of `row` with the messages in it: bytes, or pieces"
+        if not self.file: return line({**row, "messages": self.few})
+        if self.few: self._put_down()
+        self.file.seek(1)   # behind the first comma
+        before, after = line(row).split(b'"messages":[]', 1)
+        return chain([before, b'"messages":['], iter(partial(self.file.read, 1 << 20), b""), [b"]", after])
+
+# %% ../nbs/49_rollouts.ipynb #c729c972
 def rollouts(
-    path: str | Path | None = None, format: str = "auto", like: str | None = None, rejects: list[dict[str, Any]] | None = None
+    path: str | Path | None = None, format: str = "auto", like: str | None = None, rejects: list[dict[str, Any]] | None = None, workers: int = 1
 ) -> Iterator[dict[str, Any]]:
     "Normalized rollout rows of a file or folder; `like=\"data-designer\"` gives exactly the rows of NeMo Data Designer. What cannot be read goes to `rejects`"
+    path, kind, root = _asked(path, format, like)
+    if workers > 1: found = _read_back(path, kind, root, workers)
+    elif root: found = chain.from_iterable(map(partial(peer_rows, kind, Folder(root)), [span for span, _ in peer_files(path, kind)]))
+    else: found = chain.from_iterable(own_rows(Span(log), Job("", kind), Tally()) for log in logs_of([path]))
+    return _kept(found, [] if rejects is None else rejects, rejects is None)
+
+def _asked(path: str | Path | None, format: str, like: str | None) -> tuple[str | Path, str, str]:
+    "The path, the name of the format (Data Designer's own for its rows), and for its rows the folder"
     if like not in (None, "data-designer"): raise InputError(f"there are no rows like {like!r}; there are those of data-designer")
     name = NAMES.get(format, format)
     if path is None: path = home_of(name)
-    found = _peer_rows(Path(path), KINDS.get(name, name)) if like else _own_rows(path, name)
-    return _kept(found, [] if rejects is None else rejects, rejects is None)
+    return (path, KINDS.get(name, name), str((Path(path) if Path(path).is_dir() else Path(path).parent).absolute())) if like else (path, name, "")
 
-def _kept(found: Iterator[tuple[str, dict[str, Any]]], rejects: list[dict[str, Any]], warn: bool) -> Iterator[dict[str, Any]]:
+def _kept(found: Iterable[tuple[str, dict[str, Any]]], rejects: list[dict[str, Any]], warn: bool) -> Iterator[dict[str, Any]]:
     "The rows; rejects go to their list"
     for what, made in found:
         if what == "row": yield made
@@ -143,25 +229,33 @@ def _kept(found: Iterator[tuple[str, dict[str, Any]]], rejects: list[dict[str, A
             rejects.append(made)
             if warn and len(rejects) == 1: warnings.warn(f"something is set aside, the first: {told(made)}", stacklevel=3)
 
-def _own_rows(path: str | Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for log in logs_of([path]):
-        tally = Tally()
-        where = log if log == "-" or "://" in log else plain_path(os.path.abspath(log))
-        for made in span_lines(Span(log), Job("", name), tally):
-            if isinstance(made, dict): yield "reject", made
-            else:
-                kind = next(iter(tally.formats))
-                for row in rows_of(msgspec.json.decode(made), KINDS.get(kind, kind), where): yield "row", row
+# %% ../nbs/49_rollouts.ipynb #e6bab6ae
+def _made(path: str | Path, kind: str, root: str, workers: int, folder: str) -> Iterator[tuple[Tally, Path, Iterator[dict[str, Any]]]]:
+    "The parts of a run with `workers` processes, as files of lines in `folder`"
+    parts = parts_of(peer_files(path, kind)) if root else plan([path], kind)
+    job = Job(folder, kind, lines=partial(peer_lines, root) if root else own_lines)
+    return made_parts(job, parts, mapped(job, parts, workers))
 
-def _peer_rows(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    if kind not in READERS: raise InputError(f"Data Designer reads {', '.join(READERS)}: say which with format (--format)")
-    if not path.exists(): raise InputError(f"{path}: no such file or folder")
-    root = path if path.is_dir() else path.parent
-    files = sorted((p for p in root.rglob("*") if p.is_file()), key=lambda p: p.relative_to(root).as_posix()) if path.is_dir() else [path]
-    for file in files:
-        if not takes(kind, file.relative_to(root)): continue
-        try: yield "row", peer_row(kind, file.absolute(), root.absolute())
-        except Rejected as e: yield "reject", reject(e, str(file), b"")
+def _read_back(path: str | Path, kind: str, root: str, workers: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    with tempfile.TemporaryDirectory() as folder:
+        for _, rows, rejects in _made(path, kind, root, workers, folder):
+            with open(rows, "rb") as f:
+                for text in f: yield "row", msgspec.json.decode(text)
+            for found in rejects: yield "reject", found
+            rows.unlink()
+
+def write_rollouts(
+    out: IO[bytes], path: str | Path | None = None, format: str = "auto", like: str | None = None, rejects: list[dict[str, Any]] | None = None, workers: int = 1
+) -> int:
+    "Write the same rows to a file, one a line, with that many processes; how many there are"
+    count, aside = 0, [] if rejects is None else rejects
+    with tempfile.TemporaryDirectory() as folder:
+        for tally, rows, found in _made(*_asked(path, format, like), workers, folder):
+            append(rows, out)
+            rows.unlink()
+            aside += found
+            count += tally.rows
+    return count
 
 # %% ../nbs/49_rollouts.ipynb #c2b4f6a3
 class _Callable(ModuleType):

@@ -8,9 +8,10 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['Telling', 'moment', 'extent', 'seconds', 'span_events', 'aligned', 'final_text', 'session_columns', 'text_or_none']
 
-# %% ../nbs/03_session.ipynb #30eb3859
+# %% ../nbs/03_session.ipynb #b3f828fc
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 # %% ../nbs/03_session.ipynb #9fc34282
@@ -61,7 +62,7 @@ class Telling:
         self.plain.append(item)
         return item
 
-# %% ../nbs/03_session.ipynb #a440231a
+# %% ../nbs/03_session.ipynb #003b4f1e
 def moment(value: Any) -> datetime | None:
     "A time in ISO 8601; None if it is none"
     if not isinstance(value, str) or len(value) > 40: return None
@@ -72,7 +73,7 @@ def moment(value: Any) -> datetime | None:
 def extent(values: Iterable[Any]) -> tuple[str | None, str | None]:
     "The earliest and the latest of the times in `values`, as they are spelled there; what is no time is passed over"
     found = [(at, value) for value in values if (at := moment(value))]
-    return (min(found, key=lambda f: f[0])[1], max(found, key=lambda f: f[0])[1]) if found else (None, None)
+    return (min(found, key=itemgetter(0))[1], max(found, key=itemgetter(0))[1]) if found else (None, None)
 
 def seconds(first: Any, last: Any) -> float | None:
     "The seconds between two times; None without both"

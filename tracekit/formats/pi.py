@@ -210,7 +210,7 @@ def _as_read(part: dict[str, Any]) -> dict[str, Any]:
     "A part of a result in the form that the converter reads"
     return {"type": "image_url", "image_url": {"url": part["image_url"]}} if part["type"] == "input_image" else part
 
-# %% ../../nbs/formats/19_pi.ipynb #752a8cf7
+# %% ../../nbs/formats/19_pi.ipynb #daaa014c
 class Session:
     "A session: its first line, its conversation, its other branches"
     def __init__(self, lines: list[Line], context: Context):
@@ -252,11 +252,11 @@ def events(lines: list[Line], context: Context, items: list[dict[str, Any]]) -> 
 
 def _event(line: Line, unknown: list[Line]) -> dict[str, Any] | None:
     "An entry that is no message; None for one that is told by an item"
+    if line.type in ("session", "branch_summary", "custom_message") or line.type == "message" and line.message and line not in unknown: return None
     at = stamp(line.timestamp) if isinstance(line.timestamp, str) else None
     if line.type == "compaction":
         before = line.tokensBefore if type(line.tokensBefore) is int else None
         return plain_event(CompactionEvent, timestamp=at, strategy="summary", tokens_before=before, metadata=told(line, "type", "timestamp", "tokensBefore", "summary"))
-    if line.type in ("session", "branch_summary", "custom_message") or line.type == "message" and line.message and line not in unknown: return None
     data = told(line, "type", "timestamp", "message") | ({"message": told(line.message)} if line.message else {})
     return plain_event(CustomEvent, timestamp=at, name=line.type, data=msgspec.to_builtins(data))
 
