@@ -20,7 +20,7 @@ from tracekit.pipeline import convert, logs_of, plan, read
 from tracekit.row import build, check, line
 from tracekit.source import InputError, Rejected, UnknownFormat
 
-FOLDERS = {"claude_code": "claude_code", "codex": "codex", "hermes": "hermes_agent", "pi": "pi_coding_agent"}
+FOLDERS = {"claude_code": "claude_code", "codex": "codex", "hermes": "hermes_agent", "pi": "pi_coding_agent", "gemini_cli": "gemini_cli"}
 NO_SESSIONS = {"sessions-index.json", "sessions.json"}
 STUBS = {"session_20260407_092611_298324.json": "two members and no messages: a fixture for an error"}
 BROKEN = {"edge_cases.jsonl": 6}   # lines that are no event: a text, a number, a list, a message that is a text, …
@@ -56,7 +56,7 @@ def converted(shared, tmp_path_factory):
 
 def test_each_real_file_is_known_and_becomes_a_trace(converted):
     "By its own format; only lines that are no events are set aside, and the audit finds no field without a rule"
-    assert Counter(format for format, _ in converted) == {"claude_code": 28, "codex": 19, "hermes": 3, "pi": 17}
+    assert Counter(format for format, _ in converted) == {"claude_code": 28, "codex": 19, "hermes": 3, "pi": 17, "gemini_cli": 5}
     for (format, path), (report, rows) in converted.items():
         assert set(report.formats) == {format}, path
         assert report.rejected == BROKEN.get(path.name, 0) and report.rows == len(rows) >= 1, (path, report.rejects)
@@ -80,7 +80,7 @@ def test_stubs_and_indexes_are_no_sessions(shared):
 def test_other_logs_are_not_taken_for_sessions(shared):
     "Neither tau2 logs nor those of other agents"
     found = {}
-    for path in [*logs("real_log"), *sorted((shared/"data/rollouts/logs/gemini_cli").rglob("*.json"))]:
+    for path in logs("real_log"):
         found[path.name] = next(iter(pipeline_format(path)), "unknown")
     assert not set(found.values()) & set(FOLDERS), found
 
@@ -360,7 +360,7 @@ def test_any_lines_give_a_sound_row_or_a_reason(format, data):
     form = load_formats()[format]
     members = sorted(form.known)
     kinds = {"claude_code": ["user", "assistant", "system", "progress"], "codex": ["response_item", "event_msg", "session_meta", "turn_context", "message"],
-             "hermes": [None], "pi": ["message", "session", "compaction", "custom"]}[format]
+             "hermes": [None], "pi": ["message", "session", "compaction", "custom"], "gemini_cli": ["user", "gemini", "info", "error", None]}[format]
     lines = []
     for _ in range(data.draw(st.integers(1, 5))):
         value = data.draw(st.dictionaries(st.sampled_from(members), json_values, max_size=6)) | {"type": data.draw(st.sampled_from(kinds))}
@@ -485,3 +485,46 @@ def test_rollouts_keep_what_data_designer_loses(shared):
     columns = list(next(rollouts(root/"codex", "codex", like="data-designer", rejects=[])))
     assert all(list(r) == columns for r in claude + codex)
     for row in claude + codex: assert row["message_count"] == len(row["messages"]) and row["tool_call_count"] == sum(len(m.get("tool_calls", ())) for m in row["messages"])
+
+
+# default rows and Data Designer's over all real files, as tracekit.rollouts.counted counts them: rows, sub-agents that name their call, branches that were left,
+# rows with a git branch, rows that only lost a line, messages, of the assistant, calls, characters of reasoning, failed results, with time, model, tokens, no prompt, compactions, errors
+COUNTED = {
+    "claude_code": ((30, 1, 0, 18, 2, 830, 390, 373, 63889, 24, 699, 275, 275, 7, 1, 0), (27, 0, 0, 17, 0, 1129, 707, 361, 63889, 0, 0, 0, 0, 0, 0, 0)),
+    "codex": ((19, 0, 0, 15, 0, 643, 256, 330, 10569, 30, 622, 220, 25, 12, 0, 0), (19, 0, 0, 1, 0, 833, 455, 323, 21134, 0, 0, 0, 0, 0, 0, 0)),
+    "hermes_agent": ((3, 0, 0, 0, 0, 128, 63, 55, 0, 9, 89, 0, 0, 0, 0, 0), (3, 0, 0, 0, 0, 128, 63, 55, 0, 0, 0, 0, 0, 0, 0, 0)),
+    "pi_coding_agent": ((17, 0, 0, 0, 0, 1044, 505, 439, 138, 21, 843, 305, 305, 8, 1, 0), (16, 0, 0, 0, 0, 121, 54, 47, 0, 0, 0, 0, 0, 0, 0, 0)),
+    "atif": ((12, 0, 0, 0, 0, 184, 83, 81, 8009, 5, 76, 59, 59, 0, 0, 0), (10, 0, 0, 0, 0, 181, 82, 80, 8009, 0, 0, 0, 0, 0, 0, 0))}
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+def test_each_difference_on_real_files_is_counted(shared, kind):
+    "What the default rows tell of, and what Data Designer's do"
+    from tracekit.rollouts import counted, rollouts
+    root = shared/"data/rollouts/logs"/kind
+    ours, theirs = (counted(rollouts(root, kind, like, rejects=[])) for like in (None, "data-designer"))
+    assert (tuple(ours.values()), tuple(theirs.values())) == COUNTED[kind]
+
+
+def test_what_is_counted_of_data_designer_is_what_it_gave(shared):
+    "The counts of its side are those of the rows that were recorded"
+    from tracekit.rollouts import counted
+    rows = {kind: [] for kind in COUNTED}
+    for name, kind, _, _, expected in peers():
+        if name.startswith("logs/"): rows[kind] += expected.get("rows") or []
+    assert {kind: tuple(counted(found).values()) for kind, found in rows.items()} == {kind: theirs for kind, (_, theirs) in COUNTED.items()}
+
+
+def test_the_rollout_row_of_a_trace(converted):
+    "The same row of a row, read or plain; of a trace alone the same but for what only the row knows"
+    from tracekit.rollouts import rollouts
+    only = {"source_path", "root_session_id", "agent_id", "is_sidechain", "started_at", "ended_at"}
+    def equal(a, b, but=frozenset()): assert [{k: v for k, v in r.items() if k not in but} for r in a] == [{k: v for k, v in r.items() if k not in but} for r in b]
+    for path in (*(path for _, path in list(converted)[::6]), logs("real_log")[1], logs("real_log")[37]):
+        rejects = []
+        own, rows = list(rollouts(path, rejects=rejects)), list(read(path, rejects=rejects))
+        assert rows, path
+        equal(own, [r for row in rows for r in rollouts(row)], {"source_path"})
+        equal(own, [r for row in rows for r in rollouts({**row.columns, "trace": row.trace.model_dump(mode="json")})], {"source_path"})
+        equal(own, [r for row in rows for r in rollouts(row.trace)], only | {"trace_id"} if any(r["agent_id"] for r in own) else only)
+    with pytest.raises(InputError, match="not of a trace"): rollouts(rows[0], like="data-designer")

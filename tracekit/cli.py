@@ -90,14 +90,17 @@ def demo(out: Path) -> None:
     click.echo("or the book, in JupyterLab:             make lab\n")
     click.echo(str(report).splitlines()[-1])
 
-# %% ../nbs/70_cli.ipynb #4b062574
+# %% ../nbs/70_cli.ipynb #41fd6b24
+_format = click.option("--format", "format", default="auto", show_default=True, metavar="NAME",
+                       help="Format of the logs, see: tracekit formats; or a Python file that registers one.")
+
 @main.command()
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option(
     "-o", "out", default=".", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write to."
 )
 @click.option("--name", help="Name of the dataset; the name of the first input by default.")
-@click.option("--format", "format", default="auto", show_default=True, help="Format of the logs; see: tracekit formats.")
+@_format
 @click.option("--to", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True, help="What to write.")
 @click.option("--workers", type=click.IntRange(1), help="Processes to use; all cores by default.")
 @click.option(
@@ -229,27 +232,28 @@ def score(dataset: Path, scorer: str, column: str, out: Path | None, limit: int 
         saved = result.save(out) if out else None
     _report(result, as_json, saved)
 
-# %% ../nbs/70_cli.ipynb #0dfe2786
+# %% ../nbs/70_cli.ipynb #0f2e4843
 @main.command()
 @click.argument("file")
 @click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="The page to write; NAME.html in this folder by default.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Show the first N rows; of a result, those that failed first.")
 @click.option("--dataset", type=click.Path(path_type=Path), help="The dataset that was scored, if FILE holds results that do not say it.")
 @click.option("--title", default="", help="Title of the page.")
-def view(file: str, out: Path | None, limit: int, dataset: Path | None, title: str) -> None:
+@_format
+def view(file: str, out: Path | None, limit: int, dataset: Path | None, title: str, format: str) -> None:
     """Write a page of HTML that shows a dataset, a log or results.
 
     FILE is a dataset (.jsonl, its .yaml spec, a folder of Parquet parts), a log of any format, or the rows of a result (tracekit score -o). The page is one file, which opens in a browser without a network."""
     from tracekit.page import name_of, opened, write_page
-    with _told(), opened(file, dataset) as (given, said):
+    with _told(), opened(file, dataset, format) as (given, said):
         for line in said: click.echo(line, err=True)
         page = write_page(given, out or Path(f"{name_of(file)}.html"), title or ("" if hasattr(given, "tasks") else name_of(file)), limit, dataset)
     click.echo(f"{page}  ({page.stat().st_size/1e6:.1f} MB)\nopen it in a browser: {page.resolve().as_uri()}")
 
-# %% ../nbs/70_cli.ipynb #a309dba0
+# %% ../nbs/70_cli.ipynb #40caf508
 @main.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-@click.option("--format", "format", default="auto", show_default=True, help="Format of the logs; see: tracekit formats.")
+@_format
 @click.option("--like", type=click.Choice(["data-designer"]), help="Make the rows exactly as NeMo Data Designer does.")
 @click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @_workers
@@ -284,14 +288,23 @@ def export(dataset: Path, to: str, out: Path | None) -> None:
     click.echo(str(done))
     sys.exit(3 if done.rejected else 0)
 
-# %% ../nbs/70_cli.ipynb #ab60e4b4
+# %% ../nbs/70_cli.ipynb #347807eb
 @main.command()
 def formats() -> None:
-    "List the formats that can be read, and whether they can be written."
+    "List the formats: what can be read and written, and where agents keep their sessions."
     from tracekit.convert import load_formats
-    for form in load_formats().values():
-        click.echo(f"{form.name:12} {form.about}")
-        if form.home: click.echo(f"{'':12} kept in {form.home}; read from there if no file is named")
-        if form.write: click.echo(f"{'':12} can be written: tracekit export DATASET --to {form.name}")
-        if form.under: click.echo(f"{'':12} records: lines, a list, one object, or a list under {', '.join(form.under)}")
-    click.echo("\nTo add one, follow the tutorial convert_your_logs.")
+    found = list(load_formats().values())
+    lines = [("format", "read", "write", "what it is"), *((f.name, _read(f), "yes" if f.write else "-", f.about) for f in found)]
+    widths = [max(len(line[n]) for line in lines) for n in range(3)]
+    for line in lines: click.echo("  ".join([*(text.ljust(width) for text, width in zip(line, widths)), line[3]]))
+    click.echo("\nread: yes, and known without being named; named, only with --format. write: tracekit export DATASET --to FORMAT")
+    click.echo("Records may be lines, a list, one object, or a list under " + ", ".join(sorted({u for f in found for u in f.under})) + ".")
+    click.echo("\nSessions are looked for here if no file is named, as in tracekit convert --format codex:")
+    for f in found:
+        if f.home: click.echo(f"  {f.name.ljust(widths[0])}{f.home}")
+    click.echo("\nTo add one, follow the tutorial bring_your_own_format.")
+
+def _read(form: Any) -> str:
+    "Whether a format is known by what its logs look like"
+    from tracekit.convert import Format
+    return "named" if form.sniff is Format.sniff else "yes"

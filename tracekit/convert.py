@@ -6,18 +6,23 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['SPEAKERS', 'RESULTS', 'FORMATS', 'arguments_text', 'short_hash', 'Call', 'Calls', 'Function', 'ToolCall',
+__all__ = ['SPEAKERS', 'RESULTS', 'PARTS', 'FORMATS', 'arguments_text', 'short_hash', 'Call', 'Calls', 'Function', 'ToolCall',
            'ChatMessage', 'parts', 'result_content', 'failed', 'MessageConverter', 'Context', 'Format', 'format',
-           'load_formats', 'record_members', 'named_format', 'json_kind', 'detect']
+           'load_formats', 'format_file', 'record_members', 'named_format', 'fitting', 'json_kind', 'detect',
+           'ambiguous']
 
-# %% ../nbs/02_convert.ipynb #d110641b
+# %% ../nbs/02_convert.ipynb #32b80f7f
 import ast
 import hashlib
 import json
+import os
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -391,7 +396,7 @@ class Context:
         "Twelve digits that stand for this record in ids: a hash of its id or, if it has none, of its bytes"
         return short_hash(str(id)) if id not in (None, "") else hashlib.sha256(self.raw()).hexdigest()[:12]
 
-# %% ../nbs/02_convert.ipynb #e1b78f26
+# %% ../nbs/02_convert.ipynb #047156ff
 @dataclass
 class Format:
     "One kind of log: its record type, how to know it, and how to convert it"
@@ -439,9 +444,12 @@ class Format:
         except Rejected: return None
 
     def part(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        "Decorator: `function` (named columns, metadata, events, sniff, index, sessions, write, opening, first or rules) becomes that part of the format"
+        "Decorator: `function`, which has the name of one of PARTS, becomes that part of the format"
+        if function.__name__ not in PARTS: raise InputError(f"the format {self.name!r} has no part {function.__name__!r}; the parts are {', '.join(PARTS)}")
         setattr(self, function.__name__, function)
         return function
+
+PARTS = ("columns", "metadata", "events", "sniff", "index", "sessions", "write", "opening", "first", "rules")
 
 @cache
 def _known(record: type, dropped: tuple[str, ...]) -> Any: return named(record, dropped)
@@ -454,7 +462,9 @@ FORMATS: dict[str, Format] = {}
 def format(name: str, about: str, under: str | Sequence[str] = (), **fields: Any) -> Callable[[Callable[..., Any]], Format]:
     "Register a format. The decorated generator takes (record: its Struct, context) and yields items; with session=True (lines: a list of its Struct, context)"
     def register(items: Callable[..., Any]) -> Format:
-        record = next(t for n, t in get_type_hints(items).items() if n != "return")
+        record = next((t for n, t in get_type_hints(items).items() if n != "return"), None)
+        if record is None:
+            raise InputError(f"the format {name!r}: {items.__name__} must say what a record is, as in (record: Ticket, context: Context); a plain dict will do")
         if get_origin(record) is list: record = get_args(record)[0]
         made = FORMATS[name] = Format(
             name, about, record, items, (under,) if isinstance(under, str) else tuple(under), **fields
@@ -462,7 +472,7 @@ def format(name: str, about: str, under: str | Sequence[str] = (), **fields: Any
         return made
     return register
 
-# %% ../nbs/02_convert.ipynb #0abaee96
+# %% ../nbs/02_convert.ipynb #d161d3cf
 def load_formats() -> dict[str, Format]:
     "The registry with every format of tracekit and of other packages in it"
     _import_formats()
@@ -478,17 +488,79 @@ def _import_formats() -> None:
     for module in sorted(m.name for m in pkgutil.iter_modules(tracekit.formats.__path__)):
         importlib.import_module(f"tracekit.formats.{module}")
     for entry in entry_points(group="tracekit.formats"):
-        if entry.name not in FORMATS: entry.load()
+        try: _added(entry.load, f"{entry.dist.name if entry.dist else 'a package'}, entry point {entry.name}")
+        except InputError as e: warnings.warn(f"{e}; tracekit goes on without it", stacklevel=2)
 
+def _added(load: Callable[[], Any], source: str) -> list[Format]:
+    "What `load` registers. Raises InputError if it fails, or takes a name that another format has; the registry is then as it was"
+    before = dict(FORMATS)
+    try:
+        load()
+        made = [f for name, f in FORMATS.items() if f is not before.get(name)]
+        if taken := [f.name for f in made if f.name in before and not _newer(before[f.name], f)]:
+            raise InputError(f"it registers {taken[0]!r}, but there is a format of that name already; choose another name")
+    except (Exception, SystemExit) as e:
+        FORMATS.clear()
+        FORMATS.update(before)
+        raise InputError(f"{source}: no format comes of it: {e if isinstance(e, InputError) else f'{type(e).__name__}: {e}'}") from e
+    return made
+
+def _newer(old: Format, new: Format) -> bool:
+    "Whether a format may take the place of another: it is the same one, loaded again, or that one was typed into a notebook"
+    files = [os.path.realpath(getattr(getattr(f.items, "__code__", None), "co_filename", "")) for f in (old, new)]
+    return old.items.__module__ == "__main__" or files[0] == files[1]
+
+# %% ../nbs/02_convert.ipynb #2da2de72
+_FILE = re.compile(r"(.+\.py)(?::([^:/\\]+))?", re.DOTALL)
+
+def format_file(name: str) -> str | None:
+    "The Python file in a format's name such as desk.py or desk.py:desk; None if it is no file"
+    return found[1] if (found := _FILE.fullmatch(name)) else None
+
+@cache
+def _loaded(path: str, changed: int) -> list[Format]:
+    "The formats that a Python file registers"
+    from importlib.util import module_from_spec, spec_from_file_location
+    spec = spec_from_file_location(f"tracekit_format_{short_hash(path)}", path)
+    assert spec and spec.loader
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    if (folder := str(Path(path).parent)) not in sys.path: sys.path.append(folder)   # for what the file imports from beside it
+    loader = spec.loader
+    return _added(lambda: loader.exec_module(module), path)
+
+def _format_in(path: str, name: str | None) -> Format:
+    "The format called `name` that a Python file registers; the only one, if there is no name"
+    if not Path(path).is_file(): raise InputError(f"{path}: no such file; a format is named by its name or by a Python file that registers one")
+    load_formats()
+    made = {f.name: f for f in _loaded(os.path.realpath(path), Path(path).stat().st_mtime_ns)}
+    FORMATS.update(made)
+    if not made: raise InputError(f"{path}: registers no format; decorate its generator with @tracekit.format(name, about)")
+    if name is None and len(made) == 1: return next(iter(made.values()))
+    if name in made: return made[name]
+    raise InputError(f"{path}: registers {', '.join(made)}" + (f", and not {name}" if name else f"; say which one is meant, as in {path}:{next(iter(made))}"))
+
+# %% ../nbs/02_convert.ipynb #1a69c5da
 def record_members() -> tuple[set[str], set[str]]:
     "The members of a document that may hold records, and those that records cannot do without, over all formats"
     formats = load_formats().values()
     return {u for f in formats for u in f.under}, {w for f in formats for w in f.wanted}
 
 def named_format(name: str) -> Format:
-    "The format called `name`; raises InputError, which lists those there are"
+    "The format called `name`, or the one that a Python file registers; raises InputError, which lists those there are"
+    if found := _FILE.fullmatch(name): return _format_in(found[1], found[2])
     if made := load_formats().get(name): return made
-    raise InputError(f"there is no format {name!r}; there are {', '.join(sorted(FORMATS))}")
+    raise InputError(f"there is no format {name!r}; there are {', '.join(sorted(FORMATS))}, or name a Python file that registers one")
+
+# %% ../nbs/02_convert.ipynb #11dae02e
+def fitting(keys: Iterable[str], record: Any) -> list[Format]:
+    "The formats that know a log by its head's members and one of its records"
+    return [f for f in load_formats().values() if _fits(f, set(keys), record)]
+
+def _fits(form: Format, keys: set[str], record: Any) -> bool:
+    try: return bool(form.sniff(keys, record))
+    except Exception as e:   # somebody's own format, which has not thought of such a record
+        warnings.warn(f"the sniff of the format {form.name!r} failed at {json_kind(record)}, so it is not taken for one: {type(e).__name__}: {e}", stacklevel=2)
+        return False
 
 def json_kind(value: Any) -> str:
     "What a JSON value is, in words"
@@ -496,9 +568,10 @@ def json_kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 def detect(keys: Iterable[str], record: Any, source: str = "log") -> Format:
-    "The format that knows a log by its head's members and one of its records; raises UnknownFormat"
-    found = next((f for f in load_formats().values() if f.sniff(set(keys), record)), None)
-    if found: return found
+    "The format that knows a log by its head's members and one of its records; raises UnknownFormat if none does, or several"
+    found = fitting(keys, record)
+    if len(found) == 1: return found[0]
+    if found: raise ambiguous(found, source)
     seen = (
         f"an object with {', '.join(list(record)[:8]) or 'no members'}"
         if isinstance(record, dict)
@@ -506,10 +579,15 @@ def detect(keys: Iterable[str], record: Any, source: str = "log") -> Format:
     )
     under = sorted({u for f in FORMATS.values() for u in f.under})
     raise UnknownFormat(
-        f"{source}: no known format. Its first record is {seen}. Looked for {', '.join(f'{f.name} ({f.about})' for f in FORMATS.values())}; "
-        f"records may be lines, a list, or a list under {', '.join(under) or 'no member'}. If you know the format, name it with --format; "
-        "to add one, follow the tutorial convert_your_logs"
+        f"{source}: no known format. Its first record is {seen}. Known are {', '.join(FORMATS)} (see: tracekit formats); "
+        f"records may be lines, a list, or a list under {', '.join(under) or 'no member'}. If it is one of these, name it with --format; "
+        "to add one, follow the tutorial bring_your_own_format"
     )
+
+def ambiguous(found: Sequence[Format], source: str) -> UnknownFormat:
+    "What to say of a log that fits several formats"
+    told = " and ".join(f"{f.name} ({f.about})" for f in found)
+    return UnknownFormat(f"{source}: fits {told} equally well; say which it is, as in --format {found[0].name}")
 
 # %% ../nbs/02_convert.ipynb #13a1f083
 class _Callable(ModuleType):

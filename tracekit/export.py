@@ -127,11 +127,11 @@ class _File:
         if self.open and self.many: self.open.write(b"\n]\n")
         elif self.open and self.waiting is not None: self.open.write(self.waiting)
 
-# %% ../nbs/33_export.ipynb #1a1cdf99
+# %% ../nbs/33_export.ipynb #c6f96df3
 def export(dataset: str | Path, to: str, out: str | Path | None = None) -> Exported:
     "Write a dataset (.jsonl, its .yaml spec, a folder of Parquet parts) in the format `to`, as `out` or as NAME.TO.jsonl in this folder"
     form, source = writer(to), Dataset(dataset).path
-    target = Path(out) if out is not None else Path(f"{source.stem}.{to}.jsonl")
+    target = Path(out) if out is not None else Path(f"{source.stem}.{form.name}.jsonl")
     if target.resolve() == source.resolve(): raise InputError(f"{target}: this is the dataset itself; give the export another name with -o")
     aside, done = target.with_name(f"{target.name.removesuffix(target.suffix)}.rejects.jsonl"), Exported()
     with ExitStack() as files:

@@ -98,7 +98,7 @@ def split_thinking(content: Any) -> tuple[list[Any], str | None]:
     thought = [p.get("text") or "" for p in content or () if p.get("type") in ("reasoning_text", "summary_text")]
     return told, "\n\n".join(thought) if thought else None
 
-# %% ../nbs/03_messages.ipynb #cda28fc6
+# %% ../nbs/03_messages.ipynb #1b8c87c8
 def call_id(item: Mapping[str, Any]) -> Any:
     "The id that the log gave a call, None if it gave none; the trace's own if the item comes from no log"
     return item["original_call_id"] if "original_call_id" in item else item.get("call_id")
@@ -109,7 +109,7 @@ def arguments_of(item: Mapping[str, Any]) -> Any:
     except (msgspec.DecodeError, RecursionError, UnicodeError): return item.get("arguments")
 
 def _chat_call(item: Mapping[str, Any], exact: bool) -> dict[str, Any]:
-    given = call_id(item)
+    given = call_id(item) if exact else call_id(item) or item.get("call_id")   # who reads it next needs an id
     arguments = arguments_of(item) if exact and item.get("arguments_as") == "object" else item.get("arguments")
     made = {"id": given, "type": "function", "function": {"name": item.get("name"), "arguments": arguments}}
     if given is None: del made["id"]
@@ -120,7 +120,7 @@ def chat_message(group: Sequence[Mapping[str, Any]], exact: bool = True) -> dict
     first = group[0]
     hint = hints(first) if exact else {}
     if first["type"] == "function_call_output":
-        made = {"role": "tool", "tool_call_id": call_id(first), "content": chat_content(first["output"], bool(hint.get("list")))}
+        made = {"role": "tool", "tool_call_id": call_id(first) if exact else call_id(first) or first.get("call_id"), "content": chat_content(first["output"], bool(hint.get("list")))}
         if hint.get("data"): made["content"] = arguments_of({"arguments": first["output"]})
     else: made = _spoken(group, hint, exact)
     for name in hint.get("members") or (): made[name] = first.get(name)

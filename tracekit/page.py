@@ -331,7 +331,7 @@ def write_page(given: Any, out: str | Path, title: str = "", limit: int = 1000, 
     except OSError as e: raise InputError(f"{out}: the page cannot be written: {e.strerror or e}") from None
     return Path(out)
 
-# %% ../nbs/58_page.ipynb #04df077c
+# %% ../nbs/58_page.ipynb #3bbd2381
 def is_results(path: Path) -> bool:
     "Whether a file holds rows of a result"
     columns = first_columns(path) or []
@@ -343,16 +343,17 @@ def is_dataset(path: Path) -> bool:
     return path.suffix == ".jsonl" and path.is_file() and "trace" in (first_columns(path) or [])
 
 @contextmanager
-def opened(file: str | Path, dataset: str | Path | None = None) -> Iterator[tuple[Any, list[str]]]:
-    "What there is to show of a file (a Dataset, or a Result), and what to say of it. Raises InputError if there is nothing"
+def opened(file: str | Path, dataset: str | Path | None = None, format: str = "auto") -> Iterator[tuple[Any, list[str]]]:
+    "What there is to show of a file (a Dataset, or a Result), and what to say of it; with a `format` it is a log. Raises InputError if there is nothing"
     path = Path(file)
-    if path.is_file() and is_results(path):
+    if format != "auto" and dataset is not None: raise InputError("a log has no results, so --dataset and --format do not go together")
+    if format == "auto" and path.is_file() and is_results(path):
         result = load_result(path)
         yield result, [] if dataset is not None else _missing(result)
     elif dataset is not None: raise InputError(f"{path} holds no results, so --dataset has no meaning here; a results file is what tracekit score -o FILE writes")
-    elif is_dataset(path): yield Dataset(path), []
+    elif format == "auto" and is_dataset(path): yield Dataset(path), []
     else:
-        with TemporaryDirectory() as folder: yield _converted(file, Path(folder))
+        with TemporaryDirectory() as folder: yield _converted(file, Path(folder), format)
 
 def _missing(result: Result) -> list[str]:
     "What to say of a result whose traces are not to be found"
@@ -360,10 +361,10 @@ def _missing(result: Result) -> list[str]:
     if gone: return [f"the dataset {', '.join(sorted(gone))} is not there, so the page has no traces; name it with --dataset"]
     return [] if all(t.dataset for t in result.tasks.values()) else ["the rows do not say which dataset was scored, so the page has no traces; name it with --dataset"]
 
-def _converted(path: str | Path, folder: Path) -> tuple[Dataset, list[str]]:
+def _converted(path: str | Path, folder: Path, format: str) -> tuple[Dataset, list[str]]:
     "A log as a dataset in a folder, and what was set aside"
     name = name_of(path)
-    report = convert(path, folder, name=name, progress=False)
+    report = convert(path, folder, name=name, format=format, progress=False)
     aside = [told(reject) for reject in report.rejects[:3]]
     if not report.rows: raise InputError(f"{path}: no record could be read as a trace" + "".join(f"; {line}" for line in aside[:1]))
     files = [f for f in report.files if f.suffix == ".jsonl" and ".rejects" not in f.name]

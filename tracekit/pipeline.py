@@ -32,8 +32,8 @@ from typing import IO, Any
 # %% ../nbs/40_pipeline.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/40_pipeline.ipynb #bd3a5f6e
-from .convert import Context, Format, detect, load_formats, named_format, record_members
+# %% ../nbs/40_pipeline.ipynb #16d0aca1
+from .convert import FORMATS, Context, Format, ambiguous, detect, fitting, format_file, load_formats, named_format, record_members
 from .dataset import atomic, column_kinds, spec_text, write_parquet
 from .row import Row, build, check, line
 from tracekit.source import (
@@ -236,7 +236,7 @@ class Tally:
 def _count(counts: dict[str, int], names: Iterable[str]) -> None:
     for name in names: counts[name] = counts.get(name, 0) + 1
 
-# %% ../nbs/40_pipeline.ipynb #b53ca37e
+# %% ../nbs/40_pipeline.ipynb #5f67b88f
 def label(path: str) -> str:
     "The name of a log without the folders of the machine it is on"
     if path == "-" or path.endswith(SPOOLED): return "stdin"
@@ -265,7 +265,7 @@ _last: dict[Any, tuple[Format, Layout, Any, dict[str, Any]]] = {}
 def _known(log: Log, form: Layout, job: Job) -> tuple[Format, Layout, Any, dict[str, Any]]:
     "The format of a log, its layout without a first line that is no record, its head, and a place for what its records share"
     key = (log.path, log.changed, len(log.data), form.start, job.format)
-    if key not in _last:
+    if key not in _last or FORMATS.get(_last[key][0].name) is not _last[key][0]:   # a format may be registered again
         keys = set(form.head) | ({form.under} if form.under else set())
         found = named_format(job.format) if job.format != "auto" else _detected(log, form, keys)
         _last.clear()
@@ -283,20 +283,24 @@ def _head(log: Log, form: Layout, found: Format) -> tuple[Layout, Any, dict[str,
     except Rejected as e: return form, None, {"unused_head": str(e)}
 
 def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
-    "The format, known by the head or by the first record that any format recognises"
-    unknown: TracekitError | None = None
+    "The format, known by the head or by the first record that one format alone recognises"
+    unknown: list[tuple[set[str], Any]] = []
+    several: list[Format] = []
     unread: Rejected | None = None
     for record in _first_records(log.data, form):
         if isinstance(record, Rejected): unread = unread or record
         else:
             whole = set(record) if form.shape == "object" and isinstance(record, dict) else set()
-            try: return detect(keys | whole, record, log.path)
-            except UnknownFormat as e: unknown = unknown or e
-    if unknown: raise unknown
+            found = [f for f in fitting(keys | whole, record) if not several or f in several]
+            if len(found) == 1: return found[0]
+            several = found or several
+            unknown.append((keys | whole, record))
+    if several: raise ambiguous(several, log.path)
+    if unknown: return detect(unknown[0][0], unknown[0][1], log.path)   # which raises
     if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
     return detect(keys, None, log.path)
 
-# %% ../nbs/40_pipeline.ipynb #586c19f3
+# %% ../nbs/40_pipeline.ipynb #2f3464f3
 SAMPLE, EVERY = 100, 1000   # the audit looks at the first records of a file, and at every thousandth of each part
 DOUBLES = 10                # repeated keys are looked for in the first records only; of many sessions in one part, only these lines are audited
 
@@ -305,6 +309,7 @@ def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str,
     "Every record of a span as the line of its row or, if it has to be set aside, as a reject"
     count, end = 0, span.stop
     try:
+        if job.format != "auto": named_format(job.format)   # a format of the user's own says where its records are
         with Log(span.path) as log:
             form = span.form or layout(log.data, span.path, *record_members())
             reader = _Reader(log, form, job, tally)
@@ -688,7 +693,7 @@ def _publish_parquet(rows: Path, path: Path) -> Path:
     os.replace(unfinished, path)
     return path
 
-# %% ../nbs/40_pipeline.ipynb #cebe84c5
+# %% ../nbs/40_pipeline.ipynb #16232344
 def default_name(inputs: Sequence[str | Path]) -> str:
     "The name of a dataset, from its first input"
     first = str(inputs[0])
@@ -704,6 +709,7 @@ def _fingerprint(parts: Sequence[Part], job: Job) -> bytes:
     from tracekit import __version__
 
     files = {plain_path(s.path): _state(s.path) for p in parts for s in p.spans}
+    if code := format_file(job.format): files[plain_path(code)] = _state(code)
     return msgspec.json.encode(
         [
             __version__,

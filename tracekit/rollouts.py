@@ -7,14 +7,14 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['KINDS', 'NAMES', 'FEW', 'chat', 'rows_of', 'own_rows', 'peer_rows', 'peer_files', 'own_lines', 'peer_lines',
-           'rollouts', 'write_rollouts']
+           'rollouts', 'write_rollouts', 'counted']
 
-# %% ../nbs/49_rollouts.ipynb #6f3bbbbc
+# %% ../nbs/49_rollouts.ipynb #540deddf
 import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -24,11 +24,12 @@ from typing import IO, Any
 # %% ../nbs/49_rollouts.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/49_rollouts.ipynb #b850ae82
+# %% ../nbs/49_rollouts.ipynb #4fb9a348
 from .datadesigner import READERS, Folder, peer_row, peer_told, takes
 from .pipeline import Job, Span, Tally, append, home_of, logs_of, made_parts, mapped, parts_of, plan, reject, span_lines, told
-from .row import line
+from .row import Row, line
 from .source import InputError, Rejected, plain_path
+from .trace import Trace
 
 # %% ../nbs/49_rollouts.ipynb #35b68ded
 _SCHEMA = {"type", "id", "status", "role", "content", "call_id", "name", "arguments", "output", "original_call_id", "created_by"}
@@ -83,8 +84,9 @@ def chat(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         else: made.append({"role": "user" if item["type"].endswith("input_message") else "assistant", "content": [item["content"]]})
     return made
 
-# %% ../nbs/49_rollouts.ipynb #28533b44
+# %% ../nbs/49_rollouts.ipynb #90837283
 KINDS = {"hermes": "hermes_agent", "pi": "pi_coding_agent"}   # formats that Data Designer calls by another name
+_SOURCES = {"tau2-bench": "tau2", "claude-code": "claude_code"}   # sources that are not called like their format
 NAMES = {kind: name for name, kind in KINDS.items()}
 
 def _final(messages: list[dict[str, Any]]) -> str | None:
@@ -98,9 +100,12 @@ def _row(base: dict[str, Any], messages: list[dict[str, Any]], meta: dict[str, A
     calls = sum(len(m.get("tool_calls") or ()) for m in messages)
     return {**base, "messages": messages, "source_meta": meta, "message_count": len(messages), "tool_call_count": calls, "final_assistant_message": _final(messages)}
 
-def rows_of(made: dict[str, Any], kind: str, path: str) -> Iterator[dict[str, Any]]:
+def rows_of(made: dict[str, Any], kind: str | None = None, path: str | None = None) -> Iterator[dict[str, Any]]:
     "The rollout rows of one dataset row (plain): one for the session, one for each of its sub-agents"
     trace, known = made["trace"], made["trace"]["metadata"] or {}
+    if "started_at" not in made: made = _facts(trace, known) | made
+    if kind is None: kind = (KINDS | _SOURCES).get(known.get("source_type") or "", known.get("source_type"))
+    if path is None: path = known.get("source_uri")
     id, events = known.get("trace_id"), trace["events"] or []
     root = made.get("session_id") or id
     base = {"trace_id": id, "source_kind": kind, "source_path": path, "root_session_id": root, "agent_id": made.get("agent_id"), "is_sidechain": bool(made.get("is_sidechain")),
@@ -111,7 +116,22 @@ def rows_of(made: dict[str, Any], kind: str, path: str) -> Iterator[dict[str, An
     yield _row(base, chat(trace["items"]), meta)
     for begin in (e for e in events if e["type"] == "span_begin"): yield _span_row(begin, [e for e in events if e["span_id"] == begin["span_id"]], base)
 
-# %% ../nbs/49_rollouts.ipynb #3908da39
+# %% ../nbs/49_rollouts.ipynb #0beaf965
+def _facts(trace: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    "What a trace that has no row around it says of its run"
+    extra, times = known.get("extra") or {}, [i["timestamp"] for i in trace["items"] if isinstance(i.get("timestamp"), str)]
+    git: Any = extra.get("git")
+    def first(*found: Any) -> str | None: return next((v for f in found for v in (f if isinstance(f, list) else [f]) if isinstance(v, str) and v), None)
+    cwd = first(extra.get("cwd"), extra.get("cwds"))
+    return {"cwd": cwd, "project_path": first(extra.get("project_path")) or cwd,
+            "git_branch": first(extra.get("git_branch"), extra.get("git_branches"), git.get("branch") if isinstance(git, dict) else None),
+            "started_at": known.get("created_at") or (times[0] if times else None), "ended_at": times[-1] if times else None}
+
+def _plain(given: Any) -> dict[str, Any]:
+    "A trace, or a row with one, as a plain row; raises SchemaError"
+    row = given if isinstance(given, Row) else Row(**(given if isinstance(given, Mapping) and "trace" in given else {"trace": given}))
+    return {**row.columns, "trace": row.trace.model_dump(mode="json")}
+
 def _span_row(begin: dict[str, Any], events: list[dict[str, Any]], base: dict[str, Any]) -> dict[str, Any]:
     "The row of a sub-agent (or of a branch that was left)"
     items = [item for e in events for item in _items(e)]
@@ -203,11 +223,15 @@ class _Kept:
         before, after = line(row).split(b'"messages":[]', 1)
         return chain([before, b'"messages":['], iter(partial(self.file.read, 1 << 20), b""), [b"]", after])
 
-# %% ../nbs/49_rollouts.ipynb #c729c972
+# %% ../nbs/49_rollouts.ipynb #5e7648ce
 def rollouts(
-    path: str | Path | None = None, format: str = "auto", like: str | None = None, rejects: list[dict[str, Any]] | None = None, workers: int = 1
+    path: str | Path | Trace | Row | Mapping[str, Any] | None = None, format: str = "auto", like: str | None = None,
+    rejects: list[dict[str, Any]] | None = None, workers: int = 1
 ) -> Iterator[dict[str, Any]]:
-    "Normalized rollout rows of a file or folder; `like=\"data-designer\"` gives exactly the rows of NeMo Data Designer. What cannot be read goes to `rejects`"
+    "Normalized rollout rows of a file or folder, or of a trace or row; `like=\"data-designer\"` gives exactly the rows of NeMo Data Designer. What cannot be read goes to `rejects`"
+    if isinstance(path, Trace | Row | Mapping):
+        if like: raise InputError(f"rows like those of {like} are made of a session's file, not of a trace")
+        return rows_of(_plain(path))
     path, kind, root = _asked(path, format, like)
     if workers > 1: found = _read_back(path, kind, root, workers)
     elif root: found = chain.from_iterable(map(partial(peer_rows, kind, Folder(root)), [span for span, _ in peer_files(path, kind)]))
@@ -263,3 +287,28 @@ class _Callable(ModuleType):
     def __call__(self, *args: Any, **kwargs: Any) -> Iterator[dict[str, Any]]: return rollouts(*args, **kwargs)
 
 sys.modules[__name__].__class__ = _Callable
+
+# %% ../nbs/49_rollouts.ipynb #e3b48c59
+def counted(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
+    "What rollout rows tell of, as counts: where two readers differ, so do these"
+    rows = list(rows)
+    messages, metas = [m for r in rows for m in r["messages"]], [r["source_meta"] for r in rows]
+    extras, events = [m.get("extra") or {} for m in messages], [e["type"] for meta in metas for e in meta.get("events") or ()]
+    return {
+        "rows": len(rows),
+        "sub-agents that name their call": sum("call_id" in meta for meta in metas),
+        "branches that were left": sum(meta.get("span_type") == "branch" for meta in metas),
+        "rows with a git branch": sum(bool(r["git_branch"]) for r in rows),
+        "rows that only lost a line": sum("lines_set_aside" in meta for meta in metas),
+        "messages": len(messages),
+        "messages of the assistant": sum(m["role"] == "assistant" for m in messages),
+        "tool calls": sum(r["tool_call_count"] for r in rows),
+        "characters of reasoning": sum(len(m.get("reasoning_content") or "") for m in messages),
+        "results marked as failed": sum(bool(m.get("is_error")) for m in messages),
+        "messages with their time": sum("timestamp" in e for e in extras),
+        "messages with their model": sum("model" in e for e in extras),
+        "messages with their tokens": sum("usage" in e for e in extras),
+        "messages marked as no prompt": sum(bool(e.get("is_meta") or e.get("is_compact_summary")) for e in extras),
+        "compactions": events.count("compaction"),
+        "errors of the agent": events.count("error"),
+    }

@@ -307,7 +307,7 @@ def _agent(line: Line, roots: dict[str, str]) -> str:
     if own: roots[own] = agent
     return agent
 
-# %% ../../nbs/formats/16_claude_code.ipynb #1cff5ddc
+# %% ../../nbs/formats/16_claude_code.ipynb #0e0b38df
 @format("claude_code", "sessions of Claude Code: a file each, one event a line", session=True, inside="subagents", home="~/.claude/projects",
         passed=("sessions-index.json", "history.jsonl"), dropped=DROPPED)
 def claude_code(lines: list[Line], context: Context) -> Iterable[dict[str, Any]]:
@@ -331,7 +331,7 @@ _TYPES = {"user", "assistant", "system", "summary", "progress", "attachment", "f
 
 @claude_code.part
 def sniff(keys: set[str], record: Any) -> bool:
-    if not isinstance(record, dict) or record.get("type") not in _TYPES or "payload" in record: return False
+    if not isinstance(record, dict) or not isinstance(record.get("type"), str) or record["type"] not in _TYPES or "payload" in record: return False
     if record["type"] in ("user", "assistant") and isinstance(record.get("message"), dict): return "content" in record["message"]
     return bool({"sessionId", "uuid", "leafUuid", "messageId"} & record.keys())
 

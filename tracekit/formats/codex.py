@@ -273,7 +273,7 @@ class _Steps:
         self.total, self.paid = info.get("total_token_usage") or {}, len(self.talk.plain)
         if made: made[-1]["usage"] = info.get("last_token_usage")
 
-# %% ../../nbs/formats/17_codex.ipynb #6e2793e8
+# %% ../../nbs/formats/17_codex.ipynb #0b477ad8
 class Session(_Steps):
     "The lines of one session, as items and events, and what is known of the whole"
     def __init__(self, lines: list[Line], context: Context):
@@ -311,10 +311,10 @@ def codex(lines: list[Line], context: Context) -> Iterable[dict[str, Any]]:
 def sniff(keys: set[str], record: Any) -> bool:
     if not isinstance(record, dict): return False
     kind = record.get("type")
-    if "payload" in record: return kind in _ENVELOPES
+    if "payload" in record: return isinstance(kind, str) and kind in _ENVELOPES
     if record.get("record_type") == "state": return True
     if kind is None: return {"id", "timestamp"} <= record.keys() and bool({"instructions", "git"} & record.keys())
-    return isinstance(kind, str) and (kind in CALLS or kind in OUTPUTS or kind == "message" and "role" in record and "content" in record and "message" not in record)
+    return isinstance(kind, str) and (kind in CALLS or kind in OUTPUTS or kind == "message" and {"role", "content"} <= record.keys() and not {"message", "stop_reason", "usage"} & record.keys())
 
 @codex.part
 def events(lines: list[Line], context: Context, items: list[dict[str, Any]]) -> list[dict[str, Any]] | None:

@@ -149,7 +149,7 @@ def _kept(m: Message) -> dict[str, Any]: return {name: getattr(m, name) for name
 _KEPT = ("timestamp", "finish_reason", "id", "token_count", "tool_name", "name", "platform_message_id", "message_id", "effect_disposition", "observed", "active",
          "compacted", "display_kind", "display_metadata")
 
-# %% ../../nbs/formats/18_hermes.ipynb #1e0ba296
+# %% ../../nbs/formats/18_hermes.ipynb #f1cdc0f5
 class Session:
     "One session of any form"
     def __init__(self, lines: list[Line], context: Context):
@@ -183,7 +183,7 @@ def sessions(lines: list[Line]) -> list[list[Line]]:
 
 @hermes.part
 def sniff(keys: set[str], record: Any) -> bool:
-    if not isinstance(record, dict) or "type" in record: return False
+    if not isinstance(record, dict) or "type" in record or "epoch" in record: return False   # the latter is inspect_ai's
     if isinstance(record.get("messages"), list): return bool(_TELLING & record.keys() and {"session_id", "id", "system_prompt"} & record.keys())
     return record.get("role") == "session_meta" or record.get("role") in ("user", "assistant", "system", "tool") and "content" in record and "messages" not in record
 

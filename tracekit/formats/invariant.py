@@ -123,17 +123,23 @@ def _headed(record: list[Any]) -> bool:
 @invariant.part
 def opening(record: Any) -> bool: return _about(record)
 
-# %% ../../nbs/formats/14_invariant.ipynb #e86994b7
+# %% ../../nbs/formats/14_invariant.ipynb #b3cefe19
 _OWN = {"annotations", "index", "hierarchy_path"}
 _ITEMS = ("message", "function_call", "function_call_output", "reasoning", "custom_tool_call")
-_BLOCKS = ("tool_use", "tool_result", "thinking")
+_BLOCKS = ("tool_use", "tool_result", "thinking", "redacted_thinking", "server_tool_use", "mcp_tool_use")
 
 @invariant.part
 def sniff(keys: set[str], record: Any) -> bool:
     if isinstance(record, list): return bool(record) and _events(record[_headed(record):])
     if not isinstance(record, dict) or "simulations" in keys: return False
     if set(record) == {"metadata"} and not keys - {"metadata"}: return isinstance(record["metadata"], dict)
-    return isinstance(record.get("messages"), list) and record.keys() <= set(FIELDS) and bool(_OWN & record.keys() or _events(record["messages"]))
+    if not isinstance(record.get("messages"), list) or not record.keys() <= set(FIELDS): return False
+    return bool(_OWN & record.keys()) or _events(record["messages"]) and ("metadata" in record or not _usual(record["messages"]))
+
+def _usual(messages: list[Any]) -> bool:
+    "Whether messages are OpenAI's to the letter, so that nothing tells them from a chat log"
+    functions = [c["function"] for m in messages for c in _list(m.get("tool_calls"))]
+    return "role" in messages[0] and all(isinstance(f, dict) and not isinstance(f.get("arguments"), dict) for f in functions)
 
 def _events(messages: list[Any]) -> bool:
     "Whether these are messages in the nested form, of no other format"

@@ -210,7 +210,7 @@ def _as_read(part: dict[str, Any]) -> dict[str, Any]:
     "A part of a result in the form that the converter reads"
     return {"type": "image_url", "image_url": {"url": part["image_url"]}} if part["type"] == "input_image" else part
 
-# %% ../../nbs/formats/19_pi.ipynb #daaa014c
+# %% ../../nbs/formats/19_pi.ipynb #dfb7bb90
 class Session:
     "A session: its first line, its conversation, its other branches"
     def __init__(self, lines: list[Line], context: Context):
@@ -238,7 +238,7 @@ def sniff(keys: set[str], record: Any) -> bool:
     if not isinstance(record, dict): return False
     if record.get("type") == "session": return "id" in record and bool({"cwd", "version"} & record.keys())
     if record.get("type") == "message": return isinstance(record.get("message"), dict) and "role" in record["message"]
-    return record.get("type") in _TYPES and {"parentId", "id"} <= record.keys()
+    return isinstance(record.get("type"), str) and record["type"] in _TYPES and {"parentId", "id"} <= record.keys()
 
 @pi.part
 def events(lines: list[Line], context: Context, items: list[dict[str, Any]]) -> list[dict[str, Any]] | None:

@@ -188,7 +188,7 @@ def messages_of(sim: Simulation) -> list[Message]:
     if sim.mode == "full_duplex" or sim.mode is None and any([m.utterance_ids for m in messages]): return utterances((None, m) for m in messages)
     return messages
 
-# %% ../../nbs/formats/10_tau2.ipynb #ad8c4df4
+# %% ../../nbs/formats/10_tau2.ipynb #dce0a1e5
 @format("tau2", "tau2-bench and tau-bench results: messages, traj, trajectory or ticks", under="simulations", head=Head,
         wanted=("info", "tasks"), beside="simulations", dropped=DROPPED)
 def tau2(sim: Simulation, context: Context) -> Iterable[dict[str, Any]]:
@@ -211,7 +211,20 @@ def sniff(keys: set[str], record: Any) -> bool:
     if not isinstance(record, dict): return False
     if {"traj", "trajectory", "ticks"} & record.keys(): return True
     messages = record.get("messages")
-    return isinstance(messages, list) and (not messages or isinstance(messages[0], dict) and "role" in messages[0])
+    if not isinstance(messages, list) or messages and not (isinstance(messages[0], dict) and "role" in messages[0]): return False
+    if _OWN & record.keys() or {"session_id", "system_prompt"} & record.keys(): return bool(_OWN & record.keys())   # the latter are sessions of an agent
+    return any(isinstance(m, dict) and _of_tau2(m) for m in messages) or _training(record)
+
+_OWN = {"task_id", "reward_info", "termination_reason", "trial", "run_info", "simulation_id", "effect_timeline"}
+
+def _of_tau2(m: dict[str, Any]) -> bool:
+    "Whether a message has what only those of tau2-bench have: turns and requestors, or calls that are not nested"
+    if {"turn_idx", "requestor", "tool_messages"} & m.keys(): return True
+    return any(isinstance(c, dict) and "function" not in c and {"name", "arguments"} <= c.keys() for c in m.get("tool_calls") or () if isinstance(m.get("tool_calls"), list))
+
+def _training(record: dict[str, Any]) -> bool:
+    "Whether this is a training row that tau2-bench publishes"
+    return bool(record["messages"]) and "parallel_tool_calls" in record and "<policy>" in str(record["messages"][0].get("content"))
 
 # %% ../../nbs/formats/10_tau2.ipynb #dd363cce
 @tau2.part
