@@ -200,4 +200,4 @@ def test_the_table_of_formats_is_whole():
     assert set(table) == set(load_formats())
     for name, form in load_formats().items():
         named = "named" if form.sniff is type(form).sniff else "yes"
-        assert table[name][2:] == [named, "yes" if form.write else "", f"`{form.home}`" if form.home else ""], name
+        assert table[name][2:] == [named, "yes" if form.write else "", ", ".join(f"`{home}`" for home in form.homes)], name

@@ -155,3 +155,66 @@ def test_chat_survives_the_way_through_atif(messages):
         if m["role"] != "tool" and m.get("tool_calls") and m["content"] is None: m["content"] = ""   # ATIF has no null
     assert same(written["messages"], usual) and written["tools"] == tools
     assert second["trace"]["metadata"]["model"] == "m" and detect(set(), trajectory).name == "atif"
+
+
+def test_rollouts_of_trajectories(shared, tmp_path):
+    "A row for the trajectory and one for each of its sub-agents, with the folder, the branch and the times; all that Data Designer gives, and the trajectories that it refuses"
+    from tracekit.rollouts import rollouts
+    inner = {"schema_version": "ATIF-v1.7", "trajectory_id": "t2", "agent": {"name": "helper", "version": "1"}, "steps": [
+        {"step_id": 1, "source": "user", "message": "Look.", "timestamp": "2026-03-01T10:00:02Z"}, {"step_id": 2, "source": "agent", "message": "Found.", "timestamp": "2026-03-01T10:00:04Z", "tool_calls": [
+            {"tool_call_id": "d1", "function_name": "grep", "arguments": {}}], "observation": {"results": [{"source_call_id": "d1", "content": "x"}]}}]}
+    whole = {"schema_version": "ATIF-v1.7", "session_id": "t1", "agent": {"name": "a", "version": "1", "extra": {"cwd": "/shop", "git_branch": "main"}}, "subagent_trajectories": [inner], "steps": [
+        {"step_id": 1, "source": "user", "message": "Hi", "timestamp": "2026-03-01T10:00:00Z"}, {"step_id": 2, "source": "agent", "message": "", "timestamp": "2026-03-01T10:00:05Z", "tool_calls": [
+            {"tool_call_id": "c1", "function_name": "ask", "arguments": {}}], "observation": {"results": [{"source_call_id": "c1", "content": "done", "subagent_trajectory_ref": [{"trajectory_id": "t2"}]}]}}]}
+    (tmp_path/"t.json").write_text(json.dumps(whole))
+    one, two = rollouts(tmp_path/"t.json", format="atif")
+    assert (one["trace_id"], one["source_kind"], one["cwd"], one["project_path"], one["git_branch"], one["is_sidechain"]) == ("t1", "atif", "/shop", "/shop", "main", False)
+    assert (one["started_at"], one["ended_at"], one["tool_call_count"]) == ("2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z", 1)
+    assert (two["root_session_id"], two["is_sidechain"], two["source_meta"]["name"], two["final_assistant_message"], two["tool_call_count"]) == ("t1", True, "helper", "Found.", 1) and list(one) == list(two)
+    assert (two["started_at"], two["ended_at"]) == ("2026-03-01T10:00:02Z", "2026-03-01T10:00:04Z")
+    logs = shared/"data/rollouts/logs/atif"
+    theirs = {r["source_path"]: r for r in rollouts(logs, format="atif", like="data-designer", rejects=[])}
+    ours = {r["source_path"]: r for r in rollouts(logs, format="atif", rejects=[])}
+    assert len(ours) > len(theirs) and set(theirs) <= set(ours)
+    for path, row in theirs.items(): assert all(ours[path][name] == row[name] for name in ("root_session_id", "cwd", "git_branch", "started_at", "ended_at", "tool_call_count", "final_assistant_message")), path
+
+
+def test_sub_agents_of_other_formats_are_written(shared):
+    "As trajectories inside, each named by the result of the call that began it; read again, the same is said and called in them"
+    from tracekit.pipeline import read
+    form, seen = load_formats()["atif"], 0
+    for path in sorted((shared/"data/rollouts/logs/claude_code").rglob("*.jsonl")):
+        for row in read(path, format="claude_code", rejects=[]):
+            plain = {"trace": again(row.trace.model_dump(mode="json"))}
+            before = row.trace.spans()
+            try: written = form.write(plain)
+            except Rejected as e:
+                assert "needs a step" in e.cause or "no call" in e.cause or "no object" in e.cause
+                continue
+            after = Row(**again(sound(build(form, form.one.decode(json.dumps(written)), Context(raw=lambda: b"x"))))).trace.spans()
+            assert told(after) == told(before), path
+            refs = [r["trajectory_id"] for s in written["steps"] for o in s.get("observation", {}).get("results", ()) for r in o.get("subagent_trajectory_ref", ())]
+            assert set(refs) <= {t["trajectory_id"] for t in written.get("subagent_trajectories", ())}
+            seen += len(told(after))
+    assert seen >= 1
+
+
+def told(spans):
+    "What is said and called in spans, and in the spans inside them"
+    return [([(str(i.role), [p.text for p in i.content if p.type.endswith("text") and p.text]) if i.type == "message" else i.name for i in s.items if i.type in ("message", "function_call")], told(s.spans())) for s in spans if s.items]
+
+
+@FEW
+@given(trajectories(st.lists(trajectories(st.lists(trajectories(st.just([])), max_size=2)), min_size=1, max_size=2)))
+def test_sub_agents_of_sub_agents_are_written(record):
+    "As if the trace came from elsewhere, so that the events are all there is to write from; in order and at their depth"
+    form = load_formats()["atif"]
+    try:
+        row = again(sound(build(form, form.one.decode(json.dumps(record)), Context(raw=lambda: b"x"))))
+        before = told(Row(**row).trace.spans())
+        row["trace"]["metadata"] |= {"source_type": "elsewhere", "extra": {}}
+        written = form.write(row)
+    except Rejected: return
+    after = Row(**again(sound(build(form, form.one.decode(json.dumps(written)), Context(raw=lambda: b"x"))))).trace.spans()
+    def held(spans): return sorted(json.dumps([said, held(inner)]) for said, inner in spans)
+    assert held(told(after)) == held(before)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracekit import entries
 from tracekit.check import check
 from tracekit.convert import Context, detect, load_formats
 from tracekit.dataset import Dataset
@@ -131,6 +132,48 @@ def test_tools_of_any_spelling_are_training_data():
     for spelled in ([nested], json.dumps([nested]), [{"name": "f", "input_schema": {"type": "object"}}], [{"type": "function", "name": "f", "parameters": {"type": "object"}}]):
         assert tool_definitions({"metadata": {"extra": {"tools": spelled}}}) == [nested]
     for nothing in (None, 7, [7, {"type": "web_search"}], "x", {}): assert tool_definitions({"metadata": {"extra": {"tools": nothing}}}) == []
+
+
+ANNOTATED = [
+    {"role": "user", "content": "Pay the bill.\nNow."}, {"role": "assistant", "content": "Let me see.", "reasoning_content": "hm", "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": "read", "arguments": {"path": "bill.txt", "odd name": "x", "deep": {"k": ["abc"]}}}}, {"id": "c2", "type": "function", "function": {"name": "look", "arguments": "{'a': 'b'}"}}]},
+    {"role": "tool", "tool_call_id": "c2", "content": "second"}, {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "first"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]},
+    {"id": "c3", "type": "function", "function": {"name": "pay", "arguments": '{"amount": 98.7, "to": "CH93"}'}}, {"role": "tool", "content": "base64_img: iVBORw0KGgo="}, {"role": "tool", "tool_call_id": "zz", "content": "lost"},
+    {"role": "assistant", "content": None}, {"role": "user", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]}]
+
+
+@pytest.mark.parametrize("address, wanted, words", [
+    ("messages[0].content", "items[0].content[0].text", "Pay the bill.\nNow."), ("messages.0.content:8-12", "items[0].content[0].text:8-12", "bill"), ("messages[0].content:L1", "items[0].content[0].text:14-18", "Now."),
+    ("messages[0].content:L9", "items[0].content[0].text", None), ("messages[0].content:90-99", "items[0].content[0].text", None), ("messages[0].content:5-999", "items[0].content[0].text:5-18", "he bill.\nNow."), ("messages[0].role", "items[0]", None),
+    ("messages[1].content:0-3", "items[1].content[1].text:0-3", "Let"), ("messages[1].tool_calls[0].function.arguments.path:0-4", "items[2].arguments.path:0-4", "bill"), ("messages.1.tool_calls.1.function.arguments.a", "items[3].arguments.a", "b"),
+    ("messages[1].tool_calls[0].function.name", "items[2].name", "read"), ("messages[1].tool_calls[0]", "items[2]", None), ("messages[1].tool_calls", "items[2]", None), ("messages[1].tool_calls[0].function.arguments.deep.k[0]:1-2", "items[2].arguments.deep.k[0]:1-2", "b"),
+    ("messages[1].tool_calls[0].function.arguments.nothing:0-2", "items[2].arguments", None), ("messages[1].tool_calls[9].function.name", "items[1]", None), ("messages[2].content:0-3", "items[4].output:0-3", "sec"),
+    ("messages[3].content[0].text:0-2", "items[5].output[0].text:0-2", "fi"), ("messages[3].content.1:bbox-0,0,5,5", "items[5].output[1].image_url", None), ("messages[4].function.arguments.to:0-2", "items[6].arguments.to:0-2", "CH"),
+    ("messages[5].content:bbox-1,2,3,4", "items[7].output", None), ("messages[6].content:0-2", "", None), ("messages[7].content:L0", "items[8]", None), ("messages[8].content[1]:0-3", "items[9].content[1].text:0-3", "two"), ("messages[8].content:0-3", "items[9]", None),
+    ("messages[99].content", "", None), ("<root>", "", None), ("", "", None), ("messages[-1].content", "", None), ("messages[99999999999999999999].content", "", None), ("messages[1].content:3-1", "items[1].content[1].text", None)])
+def test_an_address_of_a_message_becomes_one_of_an_item(address, wanted, words):
+    "And what stands there is what the address means; what is not there is said of the nearest thing that is"
+    record = {"index": 0, "messages": ANNOTATED, "annotations": [{"content": "!", "address": address, "extra_metadata": {"source": "me"}}]}
+    form = load_formats()["invariant"]
+    row = sound(build(form, form.one.decode(json.dumps(record)), Context(raw=lambda: b"x")))
+    assert row["trace"]["metadata"]["extra"]["marks"] == [{"at": wanted, "text": "!", "source": "me", "address": address}]
+    if words is not None: assert entries.at(row["trace"], wanted) == words
+    elif wanted: entries.at(row["trace"], wanted)
+    assert same(form.write(again(row)), record)
+
+
+STEPS = st.sampled_from(["[0]", ".0", ".content", ".tool_calls", ".function", ".arguments", ".a", ".text", "[1]", "[9]", ":0-1", ":L0", ":bbox-1,2,3,4", ".role", "::", "[", "]", ".name", ' "x"', "\n"])
+
+
+@given(EVENTS, st.lists(STEPS, max_size=6), st.integers(0, 3))
+def test_any_address_is_read(events, steps, n):
+    "It leads to something, or to nothing; never elsewhere, never to an error"
+    address = f"messages[{n}]" + "".join(steps)
+    form = load_formats()["invariant"]
+    row = sound(build(form, form.one.decode(json.dumps({"messages": events, "annotations": [{"content": 7, "address": address}]})), Context(raw=lambda: b"x")))
+    (mark,) = row["trace"]["metadata"]["extra"]["marks"]
+    assert mark["address"] == address and (not mark["at"] or entries.at(row["trace"], mark["at"]) is not NotImplemented)
+    assert sum(len(e.marks) for e in entries.entries(row["trace"])) == bool(mark["at"])
 
 
 BAD = {"duplicate_index": (4, "is taken"), "inconsistent_index_presence": (4, "without an index"), "incorrect_index_type": (2, "no whole number"), "metadata_not_in_first_row": (2, "first line"),

@@ -295,6 +295,31 @@ def test_sub_agents_are_spans_of_their_session(tmp_path):
     assert alone.agent_id == "a7" and alone.is_sidechain and texts(alone) == ["line 10", "line 11"] and alone.trace.metadata.trace_id == "s1:a7"
 
 
+def test_what_lies_beside_a_session_of_claude_code(tmp_path):
+    "The index tells the project; an index that is broken, or of another shape, costs nothing and is told; large outputs are no logs, and stay as the model saw them"
+    kept = "<persisted-output>\nOutput too large (50KB). Full output saved to: /home/x/s1/tool-results/toolu_1.txt\n\nPreview (first 2KB):\nabc\n</persisted-output>"
+    call = event(1, "assistant", message={"role": "assistant", "id": "m", "content": [{"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {}}]})
+    path = write(tmp_path/"p/s1.jsonl", [event(0, cwd="/a"), call, event(2, message={"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": kept}]}, toolUseResult={"persistedOutputPath": "/etc/passwd"})])
+    write(tmp_path/"p/s1/tool-results/toolu_1.json", ['{"type": "user", "sessionId": "s1", "message": {"content": "no"}}'])
+    write(tmp_path/"p/s1/tool-results/toolu_2.jsonl", ['{"type": "user", "sessionId": "s1", "message": {"content": "no"}}'])
+    for index, project in (({"entries": [7, {"sessionId": "s0"}, {"sessionId": "s1", "projectPath": "/shop", "summary": "Lists"}]}, "/shop"), ([], "/a"), ({"entries": 7}, "/a"), ({"entries": [{"sessionId": "s1", "projectPath": []}]}, "/a"), ("torn", "/a"), (None, "/a")):
+        (tmp_path/"p/sessions-index.json").write_text('{"entries": [' if index == "torn" else "" if index is None else json.dumps(index))
+        (row,) = read(tmp_path/"p")
+        extra = row.trace.metadata.extra
+        assert row.project_path == project and ("unread" in extra) == (index in ("torn", None)) and row.trace.pairs[0][1].output == kept
+        assert extra.get("index", {}).get("summary") == ("Lists" if project == "/shop" else None)
+    assert [Path(p) for p in logs_of([tmp_path])] == [path]
+
+
+def test_the_gateway_of_hermes_knows_its_chats(tmp_path):
+    "sessions.json tells the chat of a session and its times"
+    write(tmp_path/"g1.jsonl", [{"role": "session_meta", "platform": "telegram"}, {"role": "user", "content": "hi"}])
+    write(tmp_path/"g2.jsonl", [{"role": "user", "content": "ho"}])
+    (tmp_path/"sessions.json").write_text(json.dumps({"a": {"session_id": "g1", "created_at": "2026-03-01T10:00:00", "updated_at": "2026-03-01T10:05:00", "display_name": "Zoe"}, "b": "g2", "c": 7, "d": {"session_id": []}}))
+    one, two = read(tmp_path)
+    assert one.trace.metadata.extra["chat"]["display_name"] == "Zoe" and one.trace.metadata.total_time == 300 and two.trace.metadata.extra["chat"] == {"session_key": "b", "session_id": "g2"}
+
+
 def test_mixed_sessions_are_taken_apart(tmp_path):
     "If they alternate; not if one follows the other"
     write(tmp_path/"mixed.jsonl", [event(n, session="ab"[n % 2]) for n in range(6)])
@@ -400,7 +425,7 @@ def test_a_format_is_known_by_a_line_of_the_middle(shared):
 def test_home_folders(tmp_path, monkeypatch):
     "Without a path, sessions are looked for where the agent keeps them"
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(InputError, match="no such folder"): pipeline.home_of("codex")
+    with pytest.raises(InputError, match="no such file or folder"): pipeline.home_of("codex")
     with pytest.raises(InputError, match="claude_code"): pipeline.home_of("tau2")
     write(tmp_path/".claude/projects/-shop/s1.jsonl", [event(0)])
     assert [texts(r) for r in read(pipeline.home_of("claude_code"))] == [["line 0"]]

@@ -12,19 +12,21 @@ from html.parser import HTMLParser
 import ipywidgets as W
 import pytest
 from conftest import SAMPLE, SHARED, logs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markupsafe import escape
 
 from tracekit import view
 from tracekit.dataset import Dataset
-from tracekit.entries import at, clean, entries, hits
+from tracekit.entries import at, clean, entries, hits, pretty, shown_range
 from tracekit.markup import LINK, PICTURE, Drawing, asset, list_html, trace_html
 from tracekit.pipeline import convert, read
 from tracekit.report import dataset_html, result_html
 from tracekit.result import CHECKS, Figure, Result, Rows, TaskResult
 from tracekit.source import InputError
 from tracekit.table import of_rows
-from tracekit.trace import call, message, output, output_text, plain_trace, reasoning_text, user
+from tracekit.trace import Trace, call, message, output, output_text, plain_trace, reasoning_text, user
 from tracekit.view import MOVE, PAGE, DatasetViewer, ResultViewer, TraceViewer, raw_block
 
 MOST = 300_000   # bytes of one piece of HTML
@@ -144,7 +146,8 @@ def poisoned_trace(some):
     when, first = "2026-01-01T00:00:00Z", some[0].replace("\ud800", "")
     return plain_trace([i for n, evil in enumerate(some) for i in poisoned(evil, n)], events=[
         {"type": "span_begin", "span_id": first, "name": first, "timestamp": when}, {"type": "message_event", "item": user(first), "span_id": first, "timestamp": when}, {"type": "span_end", "span_id": first, "timestamp": when},
-    ]) | {"metadata": {evil: evil for evil in some} | {"trace_id": some[0], "model": some[0], "agent": some[0], "error": some[0]}}
+    ]) | {"metadata": {evil: evil for evil in some} | {"trace_id": some[0], "model": some[0], "agent": some[0], "error": some[0], "extra": {"marks": [
+        {"at": at, "text": evil, "source": evil, "address": evil} for n, evil in enumerate(some) for at in (evil, "", f"items[{13*n}].content[0].text:0-{n + 1}", f"items[{13*n + 2}].arguments.deep", f"items[{13*n + 3}].output:1-99999999999")]}}}
 
 
 def columns_of(some): return {evil: evil for evil in some} | {"task_id": some[0], "id": some[-1], "termination_reason": some[0], "trial": some[0], "nested": {some[0]: some}}
@@ -279,6 +282,7 @@ LARGE = {
     "stars": lambda: plain_trace([user("**a"*900)]*50),
     "brackets": lambda: plain_trace([user("["*2_900)]*50),
     "coloured code": lambda: plain_trace([user("```python\n" + "a=1;"*700 + "\n```")]*50),
+    "20,000 annotations": lambda: plain_trace([user("&"*500)]*50) | {"metadata": {"extra": {"marks": [{"at": f"items[{n % 60}].content[0].text:{n % 400}-{n % 400 + 50}", "text": "&"*2_000, "source": "<"*500} for n in range(20_000)]}}},
     "much metadata": lambda: plain_trace([user("hi")]) | {"metadata": {f"name {n}": "&"*5_000 for n in range(2_000)}},
 }
 
@@ -367,6 +371,45 @@ def test_every_address_shown_resolves(real):
             shown = set(re.findall(r'data-(?:copy|go)="([^"]*)"', trace_html(trace, columns, mode=mode)))
             assert shown or not trace["items"]
             for address in shown: at(trace, html.unescape(address))
+
+
+MARKED = plain_trace([user("Pay the *bill*\u202e now."), call("c", "read", '{"path":"a.txt"}'), output("c", '{"to":"CH93","n":[1,2]}')]) | {"metadata": {"extra": {"marks": [
+    {"at": "items[0].content[0].text:16-19", "text": "which one?", "source": "reviewer", "address": "messages[0].content:16-19"}, {"at": "items[1].arguments.path:0-1", "text": "P"},
+    {"at": "items[2].output:7-11", "text": "untrusted", "address": "messages[2].content:7-11"}, {"at": "items[2].output:99-120", "text": "too far"}, {"at": "items[1].gone", "text": "no such place"},
+    {"at": "items[9]", "text": "no such item", "address": "messages[9]"}, {"text": "on the whole"}, {"at": 7, "text": None}, "x", None]}}}
+
+
+def words(page):
+    "The text of a page"
+    return " ".join(html.unescape(re.sub(r"<style>.*?</style>|<[^>]+>", "", page, flags=re.S)).split())
+
+
+def test_annotations_are_shown_where_they_belong():
+    "Each once, in every form of the viewer: with its text, its source and its address in the log; the characters are marked as they are shown, also with indents and where letters hide"
+    found = entries(MARKED)
+    assert [[m.text for m in e.marks] for e in found] == [["which one?"], ["P", "untrusted", "too far", "no such place"]]
+    for page in (trace_html(MARKED), TraceViewer(MARKED).body.value, dataset_html([{"trace": MARKED}])):
+        told = words(page[page.index("<article"):])
+        assert all(told.count(t) == 1 for t in ("which one?", "untrusted", "too far", "no such place", "reviewer", "messages[2].content:7-11")), told
+        assert re.findall(r'<mark class="tk-light"[^>]*>([^<]*)</mark>', page) == ["now", "a", "CH93"]
+    assert "no such item messages[9]" in words(trace_html(MARKED)).partition("everything else")[0] and "on the whole" in words(trace_html(MARKED)).partition("everything else")[0]
+    assert all(t in TraceViewer(MARKED).head.value for t in ("no such item", "on the whole"))
+    assert "which one?" in trace_html(MARKED, mode="json")
+    assert Trace.model_validate(MARKED).text().splitlines()[1] == "    ^ reviewer: which one? (messages[0].content:16-19)" and "    ^ no such item (messages[9])" in Trace.model_validate(MARKED).text(1)
+    assert "annotation" not in trace_html(MARKED | {"metadata": {"extra": {"marks": "x"}}}).replace("tk-", "") and [e.marks for e in entries({"items": [1], "metadata": 7})] == [[]]
+
+
+@settings(max_examples=200)
+@given(st.recursive(st.none() | st.integers() | st.text(max_size=6), lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=4), v, max_size=3), max_leaves=6), st.text(alphabet="ab \n\u202e\x1b{}[]\",:1", max_size=30), st.data())
+def test_a_range_is_shown_where_it_is(value, text, data):
+    "The characters that are marked are those that are meant, whatever is done to make a text readable"
+    for raw in (text, json.dumps(value), json.dumps({"a": text, "b": value}, ensure_ascii=False)):
+        a = data.draw(st.integers(0, len(raw)))
+        b = data.draw(st.integers(a, len(raw)))
+        shown = clean(pretty(raw))
+        x, y = shown_range(raw, shown, a, b)
+        assert 0 <= x and y <= len(shown)
+        if "\x1b" not in raw: assert "".join(shown[x:y].split()) == "".join(clean(raw[a:b]).split())
 
 
 def test_notes_are_kept():

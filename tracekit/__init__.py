@@ -9,7 +9,7 @@ __all__ = []
 # %% ../nbs/80_init.ipynb #d3a65c31
 from importlib import import_module
 
-# %% ../nbs/80_init.ipynb #f58e56aa
+# %% ../nbs/80_init.ipynb #e8628a5c
 _HOMES = {
     "trace": (
         "Trace",
@@ -60,6 +60,7 @@ _HOMES = {
     "score": ("TraceScorer", "SolverTrace", "recorded_calls"),
     "run": ("run",),
     "rollouts": ("rollouts",),
+    "export": ("export",),
     "view": ("view", "TraceViewer", "DatasetViewer", "ResultViewer", "summary_html"),
     "markup": ("trace_html",),
     "page": ("page_html", "write_page"),

@@ -288,7 +288,7 @@ def export(dataset: Path, to: str, out: Path | None) -> None:
     click.echo(str(done))
     sys.exit(3 if done.rejected else 0)
 
-# %% ../nbs/70_cli.ipynb #347807eb
+# %% ../nbs/70_cli.ipynb #38c6a66f
 @main.command()
 def formats() -> None:
     "List the formats: what can be read and written, and where agents keep their sessions."
@@ -301,7 +301,7 @@ def formats() -> None:
     click.echo("Records may be lines, a list, one object, or a list under " + ", ".join(sorted({u for f in found for u in f.under})) + ".")
     click.echo("\nSessions are looked for here if no file is named, as in tracekit convert --format codex:")
     for f in found:
-        if f.home: click.echo(f"  {f.name.ljust(widths[0])}{f.home}")
+        if f.homes: click.echo(f"  {f.name.ljust(widths[0])}{' or '.join(f.homes)}")
     click.echo("\nTo add one, follow the tutorial bring_your_own_format.")
 
 def _read(form: Any) -> str:

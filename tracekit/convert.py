@@ -396,7 +396,7 @@ class Context:
         "Twelve digits that stand for this record in ids: a hash of its id or, if it has none, of its bytes"
         return short_hash(str(id)) if id not in (None, "") else hashlib.sha256(self.raw()).hexdigest()[:12]
 
-# %% ../nbs/02_convert.ipynb #047156ff
+# %% ../nbs/02_convert.ipynb #f52797d1
 @dataclass
 class Format:
     "One kind of log: its record type, how to know it, and how to convert it"
@@ -413,9 +413,11 @@ class Format:
     )  # the names of those files, from the document; None if it holds its records itself
     session: bool = False   # the lines of a file are one conversation: the generator receives the list of them
     inside: str | None = None   # x/<inside>/*.jsonl belongs to the session in x.jsonl
-    home: str | None = None   # where the agent keeps its sessions
-    passed: tuple[str, ...] = ()   # names of files that lie beside sessions and hold none
+    home: str | tuple[str, ...] = ()   # where the agent keeps its sessions; the first of several that is there
+    passed: tuple[str, ...] = ()   # names of files, and of folders/, that lie beside sessions and hold none
+    facts: str | None = None   # a JSON file beside the sessions that tells more of them: context.shared["facts"]
     sessions: Callable[[list[Any]], Iterable[list[Any]]] = lambda lines: [lines]   # the lines of a file, session by session
+    alone: Callable[[Any], bool] = lambda line: False   # whether a line is a session by itself, so that it need not wait for the others
     sniff: Callable[[set[str], Any], bool] = lambda keys, record: False
     dropped: Mapping[str, str] = field(default_factory=dict)   # path in the record -> why it is left out
     columns: Callable[[Any, Context], dict[str, Any]] = lambda record, context: {}
@@ -429,6 +431,7 @@ class Format:
     def __post_init__(self) -> None:
         self.many = msgspec.json.Decoder(list[self.record])  # type: ignore[name-defined]
         self.one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self.record)
+        self.homes = (self.home,) if isinstance(self.home, str) else self.home
 
     @property
     def known(self) -> Any:
@@ -449,7 +452,7 @@ class Format:
         setattr(self, function.__name__, function)
         return function
 
-PARTS = ("columns", "metadata", "events", "sniff", "index", "sessions", "write", "opening", "first", "rules")
+PARTS = ("columns", "metadata", "events", "sniff", "index", "sessions", "alone", "write", "opening", "first", "rules")
 
 @cache
 def _known(record: type, dropped: tuple[str, ...]) -> Any: return named(record, dropped)

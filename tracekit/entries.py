@@ -7,14 +7,16 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['LONG_NAME', 'DEEPEST', 'KINDS', 'plain_of', 'clean', 'Piece', 'pretty', 'as_text', 'step', 'part_pieces',
-           'short_name', 'argument_pieces', 'Entry', 'entries', 'spans_of', 'split_address', 'at', 'one_line',
-           'headline', 'shown_texts', 'json_pieces', 'pattern', 'hits', 'chosen', 'choices']
+           'short_name', 'argument_pieces', 'Mark', 'marks_of', 'Entry', 'entries', 'spans_of', 'split_address', 'at',
+           'shown_range', 'value_of', 'one_line', 'headline', 'shown_texts', 'json_pieces', 'pattern', 'hits', 'chosen',
+           'choices']
 
-# %% ../nbs/52_entries.ipynb #e2418f84
+# %% ../nbs/52_entries.ipynb #fc08c9ff
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 # %% ../nbs/52_entries.ipynb #f90799e4
@@ -116,7 +118,31 @@ def argument_pieces(arguments: Any, at: str) -> Iterator[Piece]:
             yield Piece(here, "argument", clean(pretty(as_text(value))), short_name(name))
     else: yield Piece(at, "data", clean(pretty(as_text(given))))
 
-# %% ../nbs/52_entries.ipynb #8d97715b
+# %% ../nbs/52_entries.ipynb #d26d1daf
+@dataclass(slots=True)
+class Mark:
+    "What was remarked: the address in the trace (empty: the whole), the text, who says it, and the address as the log has it"
+    at: str
+    text: str
+    source: str = ""
+    given: str = ""
+
+def marks_of(trace: Mapping[str, Any]) -> list[Mark]:
+    "What was remarked on a plain trace; an address that is in no item becomes that of the whole"
+    known = trace.get("metadata")
+    extra = known.get("extra") if isinstance(known, Mapping) else None
+    marks = extra.get("marks") if isinstance(extra, Mapping) else None
+    made = []
+    for one in marks if isinstance(marks, list) else ():
+        if not isinstance(one, Mapping): continue
+        at, text, source, given = (clean(as_text(v)) if (v := one.get(name)) is not None else "" for name in ("at", "text", "source", "address"))
+        m = _ITEM.match(at)
+        made.append(Mark(at if m and len(m[1]) < 10 and int(m[1]) < len(trace["items"]) else "", text, source, given))
+    return made
+
+_ITEM = re.compile(r"items\[(\d+)\]")
+
+# %% ../nbs/52_entries.ipynb #bcd45367
 @dataclass(slots=True)
 class Entry:
     "A message, a call with its result, a result without a call, a span, or any other item; `at` is its address"
@@ -129,6 +155,7 @@ class Entry:
     result_at: str = ""
     inside: tuple[str, ...] = ()   # the addresses of the spans that it is part of, the outermost first
     size: int = 0              # entries of a span
+    marks: list[Mark] = field(default_factory=list)   # what was remarked on it
     _pieces: list[Piece] | None = None
     _low: str | None = None
 
@@ -166,7 +193,7 @@ def _entry_pieces(entry: Entry) -> Iterator[Piece]:
         at, value = (f"{entry.at}.content", item["content"]) if isinstance(item, Mapping) and "content" in item else (entry.at, item)
         yield Piece(at, "data", clean(pretty(as_text(value))))
 
-# %% ../nbs/52_entries.ipynb #934dee32
+# %% ../nbs/52_entries.ipynb #aaa29275
 def entries(trace: Mapping[str, Any], prefix: str = "", inside: tuple[str, ...] = ()) -> list[Entry]:
     "The entries of a plain trace in order, those of its spans after the call that began them, or at the end"
     found: list[Entry] = []
@@ -184,7 +211,14 @@ def entries(trace: Mapping[str, Any], prefix: str = "", inside: tuple[str, ...] 
             waiting.setdefault(str(item.get("call_id")), deque()).append(found[-1])
         elif tag == "message": found.append(Entry(at, "message", short_name(item.get("role")), item, inside=inside))
         else: found.append(Entry(at, "custom", "user" if tag == "custom_task_input_message" else "assistant", item, inside=inside))
+    if not prefix: _remark(found, marks_of(trace))
     return _with_spans(trace, found, prefix, inside) if isinstance(trace.get("events"), list) else found
+
+def _remark(found: Sequence[Entry], marks: Sequence[Mark]) -> None:
+    "Give each mark to its entry"
+    places = {at: e for e in found for at in (e.at, e.result_at)} if marks else {}
+    for mark in marks:
+        if m := _ITEM.match(mark.at): places[m[0]].marks.append(mark)
 
 # %% ../nbs/52_entries.ipynb #a98422a0
 DEEPEST = 20   # spans inside spans that are shown
@@ -245,6 +279,30 @@ def _inner(value: Any, key: Any, where: str) -> Any:
         if key < len(value): return value[key]
         raise InputError(f"{where} has {len(value)} entries, so there is no [{key}]")
     raise InputError(f"{where} has no {key!r}" + (f"; there are {', '.join(map(str, value))}" if isinstance(value, Mapping) else ""))
+
+# %% ../nbs/52_entries.ipynb #5fb453d2
+def shown_range(raw: Any, shown: str, a: int, b: int) -> tuple[int, int]:
+    "Where characters `a` to `b` of a value's text are in the text that is shown of it"
+    text = as_text(raw)
+    if text == shown: return a, b
+    whole = clean(text)
+    a, b = (min(len(whole), len(clean(text[:n]))) for n in (a, b))   # the codes of a terminal may be cut in two
+    if whole == shown: return a, b
+    return _nth(shown, len("".join(whole[:a].split())), False), _nth(shown, len("".join(whole[:b].split())), True)
+
+def _nth(text: str, count: int, behind: bool) -> int:
+    "Where the character stands that has `count` others before it, spaces not counted; or `behind` the last of these"
+    if behind and not count: return 0
+    found = next(islice((m.start() for m in re.finditer(r"\S", text)), count - behind, None), None)
+    return len(text) if found is None else found + behind
+
+def value_of(entry: Entry, path: str) -> Any:
+    "What stands at an address in an entry; None if nothing does"
+    for start, item in ((entry.result_at, entry.result), (entry.at, entry.item)):
+        if start and path.startswith(start):
+            try: return at({"items": [item]}, "items[0]" + path[len(start):])
+            except InputError: return None
+    return None
 
 # %% ../nbs/52_entries.ipynb #be278ffd
 def one_line(text: str, width: int = 100) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['FEW', 'sound_row', 'read_rows', 'writer', 'records', 'ruled', 'Exported', 'export']
 
-# %% ../nbs/33_export.ipynb #4e1ac2a3
+# %% ../nbs/33_export.ipynb #b723e9a5
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
 # %% ../nbs/33_export.ipynb #8027294e
@@ -149,3 +151,10 @@ def export(dataset: str | Path, to: str, out: str | Path | None = None) -> Expor
     done.files = [f.path for f in (made, rejects) if f.open]
     if not rejects.open: aside.unlink(missing_ok=True)   # those of an export before this one
     return done
+
+# %% ../nbs/33_export.ipynb #7d18d408
+class _Callable(ModuleType):
+    "A module that can be called like the function of the same name"
+    def __call__(self, dataset: str | Path, to: str, out: str | Path | None = None) -> Exported: return export(dataset, to, out)
+
+sys.modules[__name__].__class__ = _Callable

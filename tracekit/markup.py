@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['SHORT', 'HARD', 'LINK', 'LANGUAGES', 'BRANCHES', 'PICTURE', 'PICTURE_BYTES', 'DENSE', 'MARKS', 'FACTS', 'tag', 'join',
-           'asset', 'style', 'section', 'Drawing', 'mark_ranges', 'Marker', 'coloured', 'markdown', 'tree', 'branches',
-           'as_tree', 'address', 'windowed', 'picture', 'piece_html', 'arguments_html', 'left_out', 'note_html',
-           'entry_html', 'list_html', 'strip_html', 'seconds', 'known_of', 'facts', 'facts_html', 'title_of',
-           'head_html', 'key_of', 'budget_below', 'lights', 'trace_html', 'spread']
+__all__ = ['SHORT', 'HARD', 'LINK', 'LANGUAGES', 'BRANCHES', 'PICTURE', 'PICTURE_BYTES', 'DENSE', 'MOST_MARKS', 'REMARKS',
+           'MARKS', 'FACTS', 'tag', 'join', 'asset', 'style', 'section', 'Drawing', 'mark_ranges', 'Marker', 'coloured',
+           'markdown', 'tree', 'branches', 'as_tree', 'address', 'windowed', 'picture', 'piece_html', 'arguments_html',
+           'left_out', 'marks_html', 'note_html', 'entry_html', 'list_html', 'strip_html', 'seconds', 'known_of',
+           'facts', 'facts_html', 'title_of', 'head_html', 'key_of', 'budget_below', 'lights', 'trace_html', 'spread']
 
 # %% ../nbs/54_markup.ipynb #a098d6d3
 import base64
@@ -33,8 +33,26 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-# %% ../nbs/54_markup.ipynb #b7c9404a
-from .entries import Entry, Piece, as_text, clean, entries, headline, json_pieces, one_line, pattern, plain_of, pretty, short_name, split_address
+# %% ../nbs/54_markup.ipynb #397527ed
+from tracekit.entries import (
+    Entry,
+    Mark,
+    Piece,
+    as_text,
+    clean,
+    entries,
+    headline,
+    json_pieces,
+    marks_of,
+    one_line,
+    pattern,
+    plain_of,
+    pretty,
+    short_name,
+    shown_range,
+    split_address,
+    value_of,
+)
 
 # %% ../nbs/54_markup.ipynb #35acdc2a
 def tag(name: str, *inside: Any, **attributes: Any) -> Markup:
@@ -92,7 +110,7 @@ class Drawing:
 SHORT = 300     # characters of a piece when the budget is used up
 HARD = 30_000   # bytes beyond the budget, after which nothing but the first lines of entries is drawn
 
-# %% ../nbs/54_markup.ipynb #0e3ea7dc
+# %% ../nbs/54_markup.ipynb #b7ced7c8
 def mark_ranges(text: str, ranges: Sequence[tuple[int, int, str, str]], shift: int = 0) -> Markup:
     "`text` escaped, with marks: ranges are (from, to, class, title), and `shift` is where the text begins"
     out: list[Any] = []
@@ -107,7 +125,13 @@ def mark_ranges(text: str, ranges: Sequence[tuple[int, int, str, str]], shift: i
 class Marker:
     "Marks the texts of one entry, counting as it goes"
     def __init__(self, drawing: Drawing, entry: Entry):
-        self.drawing, self.wanted = drawing, pattern(drawing.query)
+        self.drawing, self.entry, self.wanted = drawing, entry, pattern(drawing.query)
+        self.lights = drawing.highlights
+        if marked := [m for m in entry.marks if split_address(m.at)[1]][:MOST_MARKS]:
+            self.lights = {at: list(held) for at, held in self.lights.items()}
+            for mark in marked:
+                path, span = split_address(mark.at)
+                if span: self.lights.setdefault(path, []).append((*span, one_line(mark.text, 200)))
         self.now = drawing.now[1] if drawing.now and drawing.now[0] == entry.at else -1
         self.count = 0
 
@@ -126,8 +150,10 @@ class Marker:
                 break
             if m.end() > begin: made.append((m.start(), m.end(), "tk-now" if self.count == self.now else "", ""))
             self.count += 1
-        lights = self.drawing.highlights.get(at, ())
-        return made + [(a, len(text) if b is None else b, "tk-light", title) for a, b, title in lights]
+        return made + [(*self._shown(text, at, a, b), "tk-light", title) for a, b, title in self.lights.get(at, ())]
+
+    def _shown(self, text: str, at: str, a: int, b: int | None) -> tuple[int, int]:
+        return (a, len(text)) if b is None else shown_range(value_of(self.entry, at), text, a, b)
 
     def _left(self, text: str, begin: int) -> int:
         "How many marks there are from `begin` on, which is where one begins"
@@ -242,7 +268,7 @@ def picture(url: str, drawing: Drawing, at: str) -> Markup:
         return tag("p", tag("span", "image", cls="tk-tag"), f" {m[1]}, {len(url)*3//4:,} bytes ", shown)
     return Markup(f'<img src="{escape(url)}" alt="image {escape(at)}">')
 
-# %% ../nbs/54_markup.ipynb #00e87496
+# %% ../nbs/54_markup.ipynb #daf7fc0b
 _PLAIN = re.compile(r"[*_`#\[\]|>~\\&]|^\s*[-+\d]|\n|https?:", re.M)   # what Markdown may make something of
 DENSE = 400   # signs of Markdown of one kind in a text; one with more is data, and slow to read as Markdown
 
@@ -254,14 +280,14 @@ def piece_html(piece: Piece, drawing: Drawing, marker: Marker, long: int) -> Mar
         inner = windowed(piece, drawing, marker, "div", "tk-text", long)
         return tag("details", tag("summary", f"thinking · {len(piece.text.split()):,} words"), inner, cls="tk-think", open="<mark" in inner or drawing.unfold is True)
     if piece.kind in ("output", "data"):
-        if drawing.mode == "json" or drawing.query or piece.at in drawing.highlights: return windowed(piece, drawing, marker, "pre", None, long)
+        if drawing.mode == "json" or drawing.query or piece.at in marker.lights: return windowed(piece, drawing, marker, "pre", None, long)
         if piece.text.startswith(("diff --git ", "--- ")) and len(piece.text) <= long and (made := coloured(piece.text, "diff")): nice: Markup | None = tag("pre", made, cls="tk-code", tabindex="0")
         else: nice = as_tree(piece.text) if len(piece.text) <= long else None
         if nice is not None and not drawing.both: return nice
         return _forms(nice, windowed(piece, drawing, marker, "pre", None, long))
     refused = [tag("span", "refused", cls="tk-tag tk-bad"), " "] if piece.kind == "refusal" else []
     found = bool(drawing.query) and bool(pattern(drawing.query).search(piece.text))  # type: ignore[union-attr]
-    plain = drawing.mode != "markdown" or found or piece.at in drawing.highlights or len(piece.text) > drawing.room(long) or max(map(piece.text.count, "[*_`>")) > DENSE or not _PLAIN.search(piece.text)
+    plain = drawing.mode != "markdown" or found or piece.at in marker.lights or len(piece.text) > drawing.room(long) or max(map(piece.text.count, "[*_`>")) > DENSE or not _PLAIN.search(piece.text)
     if plain: return join([*refused, windowed(piece, drawing, marker, "div", "tk-text", long)])
     nice = tag("div", markdown(piece.text), cls="tk-text tk-md")
     return join([*refused, _forms(nice, windowed(piece, drawing, marker, "div", "tk-text", long)) if drawing.both else nice])
@@ -279,28 +305,41 @@ def arguments_html(pieces: Sequence[Piece], drawing: Drawing, marker: Marker, lo
             break
         name = marker(p.label)
         value = windowed(p, drawing, marker, "pre" if "\n" in p.text else "span", None, long)
-        cells += [tag("dt", name), tag("dd", value, note_html(p.at, drawing))]
-        drawing.used += len(value) + 2*len(name) + 50
+        cells += [tag("dt", name), tag("dd", value, note_html(p.at, drawing), marks_html(marker.entry.marks, drawing, p.at))]
+        drawing.used += len(cells[-1]) + 2*len(name) + 50
     return tag("dl", *cells, cls="tk-args")
 
 def left_out(count: int, what: str) -> Markup:
     "Says that a page has no more room"
     return tag("p", f"{count:,} more {what}{'s'*(count != 1)}: too much for this page", cls="tk-sub")
 
+MOST_MARKS = 20   # annotations of one place that are shown
+REMARKS = 2_000   # characters that they share
+
+def marks_html(marks: Sequence[Mark], drawing: Drawing, at: str | None = None, but: Collection[str] = ()) -> Markup:
+    "Annotations: those on the address `at`, or else all that are on none of `but`"
+    some = [m for m in marks if (split_address(m.at)[0] == at if at is not None else split_address(m.at)[0] not in but)]
+    shown = [] if drawing.full else some[:MOST_MARKS]
+    room = drawing.room(REMARKS)//max(1, len(shown))
+    made = [tag("div", tag("b", "annotation "), tag("span", one_line(m.source, 40), cls="tk-tag") if m.source else "", " ", m.text[:room], "…" if len(m.text) > room else "", " ",
+                tag("span", one_line(m.given or m.at, 120), cls="tk-sub"), cls="tk-note", role="note") for m in shown]
+    return join([*made, left_out(len(some) - len(shown), "annotation") if len(some) > len(shown) else ""])
+
 def note_html(at: str, drawing: Drawing) -> Markup:
     "The note on an address"
     note = clean(as_text(drawing.notes.get(at) or ""))
     return tag("div", tag("b", "note "), note[:drawing.long], "…" if len(note) > drawing.long else "", cls="tk-note", role="note") if note else Markup()
 
-# %% ../nbs/54_markup.ipynb #3e6499ba
+# %% ../nbs/54_markup.ipynb #d4a46a32
 def entry_html(entry: Entry, n: int, drawing: Drawing, long: int) -> Markup:
     "One entry; `n` is its number in the whole list"
     marker = Marker(drawing, entry)
     about, came = headline(entry)
-    as_usual = entry.kind not in ("call", "output") or (drawing.now or ("",))[0] == entry.at
+    as_usual = entry.kind not in ("call", "output") or (drawing.now or ("",))[0] == entry.at or bool(entry.marks)
     open_ = drawing.opened.get(entry.at, as_usual if drawing.unfold is None else drawing.unfold)
     number = entry.at[entry.at.rindex("[") + 1:].rstrip("]") if "[" in entry.at else "·"
     failed = [tag("span", "failed", cls="tk-tag tk-bad")] if entry.failed else []
+    marked = tag("span", f"{len(entry.marks):,} annotation{'s'*(len(entry.marks) > 1)}", cls="tk-tag") if entry.marks else ""
     named = tag("b", marker(entry.name)) if entry.name else Markup()
     if entry.kind == "message" or entry.kind == "custom": head = tag("span", about, cls="tk-head tk-first")
     else:
@@ -310,13 +349,13 @@ def entry_html(entry: Entry, n: int, drawing: Drawing, long: int) -> Markup:
     wanted = entry.at in (drawing.target, (drawing.now or ("",))[0])
     if wanted: drawing.used = min(drawing.used, drawing.budget - HARD)
     if drawing.full: body = left_out(len(entry.pieces), "part")
-    elif drawing.mode == "json" or entry.at in drawing.raw: body = _json_body(entry, drawing, marker, long)
-    else: body = _body(entry, drawing, marker, long)
+    elif drawing.mode == "json" or entry.at in drawing.raw: body = join([_json_body(entry, drawing, marker, long), marks_html(entry.marks, drawing)])
+    else: body = join([_body(entry, drawing, marker, long), marks_html(entry.marks, drawing, but={p.at for p in entry.pieces})])
     kinds = f"tk-e tk-{_word(entry.who)} tk-{entry.kind}" + (" tk-failed" if entry.failed else "") + (" tk-target" if entry.at == drawing.target else "")
     acts = tag("span", _button("JSON" if entry.at not in drawing.raw else "as usual", f"raw {entry.at}"), *([_button("note", f"at {entry.at}")] if drawing.live else []), cls="tk-act") if drawing.live or drawing.both else ""
     return tag("article",
         address(entry.at, number),
-        tag("details", tag("summary", tag("span", clean(entry.who), cls="tk-who"), " ", head), tag("div", acts, body, note_html(entry.at, drawing), cls="tk-body"), open=open_),
+        tag("details", tag("summary", tag("span", clean(entry.who), cls="tk-who"), " ", marked, " " if marked else "", head), tag("div", acts, body, note_html(entry.at, drawing), cls="tk-body"), open=open_),
         cls=kinds, id=f"{drawing.key}-{n}", data_at=f"{entry.at} {entry.result_at}".strip())
 
 def _word(text: str) -> str: return re.sub(r"\W+", "-", text.lower())[:20]
@@ -331,7 +370,7 @@ def _body(entry: Entry, drawing: Drawing, marker: Marker, long: int) -> Markup:
         if drawing.full and n:
             out.append(left_out(len(texts) - n, "part"))
             break
-        made = join([address(p.at) if several else "", piece_html(p, drawing, marker, long), note_html(p.at, drawing) if p.at != entry.at else ""])
+        made = join([address(p.at) if several else "", piece_html(p, drawing, marker, long), note_html(p.at, drawing) if p.at != entry.at else "", marks_html(entry.marks, drawing, p.at)])
         out.append(made)
         drawing.used += len(made)
     if entry.kind == "call" and entry.result is None: out.append(tag("p", "The trace holds no result of this call.", cls="tk-sub"))
@@ -386,7 +425,7 @@ def strip_html(found: Sequence[Entry], drawing: Drawing, dim: Iterable[str] = ()
     keys = [join([tag("span", tag("i", cls=f"tk-{k}"), word), " "]) for k, word in (("user", "user"), ("assistant", "assistant"), ("call", "call (low)"), ("failed", "failed call"))]
     return join([tag("nav", *marks, cls="tk-strip" + (" tk-many" if len(marks) > 100 else ""), aria_label="The whole conversation"), tag("p", *keys, cls="tk-key")])
 
-# %% ../nbs/54_markup.ipynb #c8c51485
+# %% ../nbs/54_markup.ipynb #c58663f4
 def seconds(value: float) -> str: return f"{value:.1f} s" if value < 100 else f"{value/60:.0f} min"
 
 def known_of(trace: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -433,7 +472,8 @@ def title_of(trace: Mapping[str, Any], columns: Mapping[str, Any] | None = None)
 def head_html(trace: Mapping[str, Any], columns: Mapping[str, Any] | None = None, title: str = "") -> Markup:
     "The name of a trace and what is known of it"
     tags = [x for t in facts(trace, columns) for x in (" ", tag("span", t, cls="tk-tag"))]
-    return join([tag("h2", title or title_of(trace, columns), *tags, cls="tk-title"), facts_html(trace, columns)])
+    lost = [m for m in marks_of(trace) if not m.at] if isinstance(trace.get("items"), list) else []
+    return join([tag("h2", title or title_of(trace, columns), *tags, cls="tk-title"), marks_html(lost, Drawing()), facts_html(trace, columns)])
 
 # %% ../nbs/54_markup.ipynb #5d68e2cb
 def key_of(*parts: Any) -> str:

@@ -157,19 +157,20 @@ def extra_of(trace: Mapping[str, Any]) -> Mapping[str, Any]:
     "The metadata.extra of a plain trace; empty if there is none"
     return (trace.get("metadata") or {}).get("extra") or {}
 
-# %% ../nbs/03_messages.ipynb #49a792f1
+# %% ../nbs/03_messages.ipynb #5592a415
 class Numbered(ChatMessage):
     "A chat message that marks its first item with its place in the log"
     place: Any = None
 
     def keep(self, item: dict[str, Any]) -> None: item["as_chat"] = self.place
 
-def chat_items(messages: Sequence[Any], notes: dict[str, Any], key: str = "", where: str = "$.messages", roles: bool = False) -> list[dict[str, Any]]:
-    "The items of chat messages (plain data) such that `chat_messages` gives them back; `roles`: whoever speaks may have any role"
+def chat_items(messages: Sequence[Any], notes: dict[str, Any], key: str = "", where: str = "$.messages", roles: bool = False, places: dict[int, int] | None = None) -> list[dict[str, Any]]:
+    "The items of chat messages (plain data) such that `chat_messages` gives them back; `roles`: whoever speaks may have any role; `places` is told where each message begins"
     items = MessageConverter(key, where).collect(_numbered(messages, where, roles)).plain
     starts, latest, used = [n for n, item in enumerate(items) if "as_chat" in item], -1, set()
     for start, stop in zip(starts, [*starts[1:], len(items)]):
         used.add(place := items[start].pop("as_chat"))
+        if places is not None: places[place] = start
         hint = {"index": place} if place < latest else {}
         _hint(items[start:stop], messages[place], items[start - 1] if start else {}, hint)
         latest = max(latest, place)

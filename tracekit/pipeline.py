@@ -11,7 +11,7 @@ __all__ = ['PART', 'SPOOLED', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'LARGES
            'atomic_part', 'seamed', 'Report', 'append', 'Stopped', 'made_parts', 'join', 'default_name', 'mapped',
            'convert', 'read']
 
-# %% ../nbs/40_pipeline.ipynb #24bc1e15
+# %% ../nbs/40_pipeline.ipynb #11d558fb
 import errno
 import hashlib
 import os
@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -76,7 +76,7 @@ class Part:
     spans: tuple[Span, ...]
     size: int
 
-# %% ../nbs/40_pipeline.ipynb #259acc80
+# %% ../nbs/40_pipeline.ipynb #fb08c9f1
 def _folded(paths: Sequence[str]) -> list[str]:
     "`paths` without the files that belong to a log beside them, such as simulations/x.json beside results.json"
     formats = load_formats().values()
@@ -91,7 +91,7 @@ def _folded(paths: Sequence[str]) -> list[str]:
 def _without_indexes(paths: list[str]) -> list[str]:
     "`paths` without the files that formats name as holding no sessions; they stay if nothing else is there"
     passed = {name for f in load_formats().values() for name in f.passed}
-    return [p for p in paths if Path(p).name not in passed] or paths
+    return [p for p in paths if Path(p).name not in passed and not any(f"{part}/" in passed for part in Path(p).parts[:-1])] or paths
 
 def logs_of(inputs: Iterable[str | Path]) -> list[str]:
     "The logs that `inputs` stand for, each once, without the files that belong to another"
@@ -99,11 +99,12 @@ def logs_of(inputs: Iterable[str | Path]) -> list[str]:
 
 def home_of(format: str) -> Path:
     "Where the agent that writes `format` keeps its sessions; raises InputError if that is not known or not there"
-    home = None if format == "auto" else named_format(format).home
-    if home is None:
-        homes = ", ".join(f"{f.name} ({f.home})" for f in load_formats().values() if f.home)
-        raise InputError(f"nothing to read is named: give a file or folder, or one of these formats, whose place is known: {homes}")
-    if not (found := Path(home).expanduser()).is_dir(): raise InputError(f"{home}: no such folder; if the sessions of {format} are elsewhere, name it")
+    homes = () if format == "auto" else named_format(format).homes
+    if not homes:
+        known = ", ".join(f"{f.name} ({' or '.join(f.homes)})" for f in load_formats().values() if f.homes)
+        raise InputError(f"nothing to read is named: give a file or folder, or one of these formats, whose place is known: {known}")
+    found = next((p for home in homes if (p := Path(home).expanduser()).exists()), None)
+    if found is None: raise InputError(f"{' or '.join(homes)}: no such file or folder; if the sessions of {format} are elsewhere, name them")
     return found
 
 def spans_of(path: str, format: str = "auto") -> Iterator[tuple[Span, int]]:
@@ -403,7 +404,7 @@ class _Maker(_Records):
             missing = Rejected("open", "the file ends before its list does: records are missing")
             yield self._reject(missing, b"", self.log.path, len(self.data), None)
 
-# %% ../nbs/40_pipeline.ipynb #5cb7255a
+# %% ../nbs/40_pipeline.ipynb #b2d9b991
 LARGEST = 256 << 20   # bytes of one session, with all its files
 
 class _Session(_Maker):
@@ -411,23 +412,33 @@ class _Session(_Maker):
     def _session(self) -> Iterator[bytes | dict[str, Any]]:
         files = _inner(self.log.path, self.format.inside)
         size = len(self.data) + sum(f.stat().st_size for f in files)
-        if size > LARGEST: raise InputError(f"{self.log.path}: a session of {size / 1e6:.0f} MB, and at most {LARGEST >> 20} MB can be one row; cut it into several")
+        if size > LARGEST and not self._begins_alone(): raise InputError(f"{self.log.path}: a session of {size / 1e6:.0f} MB, and at most {LARGEST >> 20} MB can be one row; cut it into several")
         lines: list[Any] = []
         notes: dict[str, Any] = {}
+        self.shared["facts"] = _facts(self.log.path, self.format.facts, notes)
         yield from self._gather(lines, notes)
         for path in files: yield from self._gather_file(str(path), lines, notes)
-        for n, session in enumerate(self._split(lines)): yield self._row_of(session, dict(notes), n)
+        whole = self.layout.start, len(self.data)
+        for n, session in enumerate(self._split(lines)): yield self._row_of(session, dict(notes), n, lambda: whole)
         yield from self._ending(True)
 
-    def _gather(self, lines: list[Any], notes: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        "Add the lines of this log to `lines`; yields a reject for each that cannot be read"
+    def _begins_alone(self) -> bool:
+        "Whether the first line is a session by itself"
+        a, b = exact(self.data, self.layout, self.layout.start, self.layout.start + 1)[0][0]
+        try: return self.format.alone(_careful(self.data[a:b], self.format)[0])
+        except Rejected: return False
+
+    def _gather(self, lines: list[Any], notes: dict[str, Any]) -> Iterator[bytes | dict[str, Any]]:
+        "Add the lines of this log to `lines`; yields a reject for each that cannot be read, and a row for each that is a session by itself"
         for n, (record, place) in enumerate(self.records(self.layout.start, len(self.data))):
             try:
-                if record is None:
-                    record, mended = _careful(self.data[slice(*place())], self.format)
-                    if mended: notes.setdefault("repaired", []).extend(f"line {self.line_of(place()[0]) or 1}: {m}" for m in mended)
-                    self.tally.mended += bool(mended)
-                lines.append(record)
+                mended: list[str] = []
+                if record is None: record, mended = _careful(self.data[slice(*place())], self.format)
+                own = {} if (alone := self.format.alone(record)) else notes
+                if mended: own.setdefault("repaired", []).extend(f"line {self.line_of(place()[0]) or 1}: {m}" for m in mended)
+                self.tally.mended += bool(mended)
+                if alone: yield self._row_of([record], own, n, place)
+                else: lines.append(record)
                 if self._audited(n): self._audit(place(), n < DOUBLES)
             except Rejected as e:
                 notes["lines_set_aside"] = notes.get("lines_set_aside", 0) + 1
@@ -438,7 +449,7 @@ class _Session(_Maker):
         if self.job.audit or not self.job.sample: return self.job.audit
         return n < DOUBLES or n < SAMPLE and self.tally.sampled < SAMPLE or n % EVERY == EVERY - 1
 
-    def _gather_file(self, path: str, lines: list[Any], notes: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _gather_file(self, path: str, lines: list[Any], notes: dict[str, Any]) -> Iterator[bytes | dict[str, Any]]:
         "The same for another file of the session"
         try:
             with Log(path) as log:
@@ -453,10 +464,24 @@ class _Session(_Maker):
         try: return [s for s in self.format.sessions(lines) if s]
         except Exception: return [lines]   # whatever is wrong with them is said when they are converted
 
-    def _row_of(self, lines: list[Any], notes: dict[str, Any], n: int) -> bytes | dict[str, Any]:
-        context = Context(None, self.source, notes, self.shared, lambda: bytes(self.data))
+    def _row_of(self, lines: list[Any], notes: dict[str, Any], n: int, place: Callable[[], tuple[int, int]]) -> bytes | dict[str, Any]:
+        context = Context(None, self.source, notes, self.shared, lambda: bytes(self.data[slice(*place())]).rstrip())
         try: return _line(self.format, lines, context, self.job.line)
-        except Rejected as e: return self._reject(e, bytes(self.data), self.log.path, self.layout.start, n)
+        except Rejected as e: return self._reject(e, context.raw(), self.log.path, place()[0], n)
+
+def _facts(path: str, name: str | None, notes: dict[str, Any]) -> Any:
+    "What the file `name` beside a session says; None if there is none. If it cannot be read, the row says so"
+    if not name or "://" in path or not (file := Path(path).with_name(name)).is_file(): return None
+    found = _document(str(file), file.stat().st_mtime_ns)
+    if isinstance(found, TracekitError): notes["unread"] = {name: str(found).removeprefix(f"{file}: ")}
+    return None if isinstance(found, TracekitError) else found
+
+@lru_cache(8)
+def _document(path: str, changed: int) -> Any:
+    "A JSON document; an error stands for one that cannot be read"
+    try:
+        with Log(path) as log: return _untyped(log.data)
+    except InputError as e: return e
 
 def _inner(path: str, inside: str | None) -> list[Path]:
     "The other files of a session: those in the folder `inside` of a folder with the session's name"
@@ -693,7 +718,7 @@ def _publish_parquet(rows: Path, path: Path) -> Path:
     os.replace(unfinished, path)
     return path
 
-# %% ../nbs/40_pipeline.ipynb #16232344
+# %% ../nbs/40_pipeline.ipynb #dd9fd99a
 def default_name(inputs: Sequence[str | Path]) -> str:
     "The name of a dataset, from its first input"
     first = str(inputs[0])
@@ -701,7 +726,7 @@ def default_name(inputs: Sequence[str | Path]) -> str:
     path = Path(first.split("::")[0].removeprefix("zip://"))
     if set(path.name) & set("*?["): path = path.parent
     name = path.resolve().name
-    for ending in (".gz", ".zst", ".bz2", ".xz", ".zip", ".eval", ".json", ".jsonl", ".ndjson"): name = name.removesuffix(ending)
+    for ending in (".gz", ".zst", ".bz2", ".xz", ".zip", ".eval", ".db", ".sqlite", ".sqlite3", ".json", ".jsonl", ".ndjson"): name = name.removesuffix(ending)
     return name or "dataset"
 
 def _fingerprint(parts: Sequence[Part], job: Job) -> bytes:
@@ -726,6 +751,8 @@ def _state(path: str) -> list[tuple[str, int, int]]:
     file = Path(path.split("::")[-1])
     beside = [f for folder in {f.beside for f in load_formats().values() if f.beside} for f in sorted((file.parent/folder).glob("*.json"))]
     beside += [f for inside in {f.inside for f in load_formats().values() if f.inside} for f in _inner(path, inside)]
+    beside += [file.with_name(name) for name in {f.facts for f in load_formats().values() if f.facts}]
+    if packing(path) == "sqlite": beside += [file.with_name(file.name + "-wal")]
     return [(plain_path(f.name), st.st_size, st.st_mtime_ns) for f in [file, *beside] if f.exists() and (st := f.stat())]
 
 def _workplace(folder: Path, parts: Sequence[Part], job: Job, resume: bool) -> None:
@@ -856,15 +883,17 @@ def _refuse_overwrite(parts: Sequence[Part], targets: Sequence[Path]) -> None:
         if target.is_dir() and not (target.suffix == "" and all(p.match("part-*.parquet") for p in target.iterdir())):
             raise InputError(f"{target}: a folder of that name stands in the way; choose another name with --name")
 
-# %% ../nbs/40_pipeline.ipynb #95e7b412
+# %% ../nbs/40_pipeline.ipynb #b9ee08de
 def read(path: str | Path, format: str = "auto", rejects: list[dict[str, Any]] | None = None) -> Iterator[Row]:
     "The rows of a log, one by one. Records that are set aside go to the list `rejects` or, without one, give a warning"
-    aside = 0
+    given = aside = 0
     for log in logs_of([path]):
         tally = Tally()
         for made in span_lines(Span(log), Job("", format), tally):
-            if isinstance(made, bytes): yield Row(**msgspec.json.decode(made))
-            elif made["stage"] == "open" and len(expand([path])) == 1: raise InputError(f"{log}: {made['cause']}")
+            if isinstance(made, bytes):
+                given += 1
+                yield Row(**msgspec.json.decode(made))
+            elif made["stage"] == "open" and not given and len(expand([path])) == 1: raise InputError(f"{log}: {made['cause']}")
             else:
                 aside += 1
                 if rejects is not None: rejects.append(made)

@@ -116,7 +116,7 @@ def rows_of(made: dict[str, Any], kind: str | None = None, path: str | None = No
     yield _row(base, chat(trace["items"]), meta)
     for begin in (e for e in events if e["type"] == "span_begin"): yield _span_row(begin, [e for e in events if e["span_id"] == begin["span_id"]], base)
 
-# %% ../nbs/49_rollouts.ipynb #0beaf965
+# %% ../nbs/49_rollouts.ipynb #77a352d6
 def _facts(trace: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     "What a trace that has no row around it says of its run"
     extra, times = known.get("extra") or {}, [i["timestamp"] for i in trace["items"] if isinstance(i.get("timestamp"), str)]
@@ -137,7 +137,7 @@ def _span_row(begin: dict[str, Any], events: list[dict[str, Any]], base: dict[st
     items = [item for e in events for item in _items(e)]
     meta = {"span_type": begin["span_type"], "name": begin["name"], **(begin["metadata"] or {})}
     own = {"trace_id": f"{base['trace_id']}:{begin['span_id']}", "agent_id": begin["span_id"], "is_sidechain": True,
-           "started_at": begin["timestamp"], "ended_at": events[-1]["timestamp"]}
+           "started_at": next((t for e in events if (t := e["timestamp"])), None), "ended_at": next((t for e in reversed(events) if (t := e["timestamp"])), None)}
     return _row({**base, **own}, chat(items), meta)
 
 def _items(event: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ __all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FORE
            'Layout', 'layout', 'strict', 'second_chance', 'typed', 'exact', 'closes', 'Batch', 'batches', 'named',
            'unnamed', 'closed', 'repeated_keys']
 
-# %% ../nbs/00_source.ipynb #d6d1d1b2
+# %% ../nbs/00_source.ipynb #c52fa06a
 import glob
 import json
 import math
@@ -20,9 +20,11 @@ import mmap
 import os
 import re
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -56,18 +58,19 @@ class Rejected(TracekitError):
     def __reduce__(self) -> Any:
         return Rejected, (self.stage, self.cause, self.path)  # survives the way from a worker process
 
-# %% ../nbs/00_source.ipynb #eb49490f
+# %% ../nbs/00_source.ipynb #3c8f6c2e
 LOG_ENDINGS = (".json", ".jsonl", ".ndjson")
-PACKED_ENDINGS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".eval": "inspect"}
+PACKED_ENDINGS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".eval": "inspect", ".db": "sqlite", ".sqlite": "sqlite", ".sqlite3": "sqlite"}
 
 def packing(path: str) -> str | None:
-    "How `path` is packed, by its ending: gzip, zstd, bz2, xz, inspect (an archive of inspect_ai) or None"
+    "How `path` is packed, by its ending: gzip, zstd, bz2, xz, inspect (an archive of inspect_ai), sqlite (a database) or None"
     return PACKED_ENDINGS.get(Path(path).suffix.lower())
 
 def is_log(path: str | Path) -> bool:
     "Whether a file found in a folder looks like a log, by its name alone"
     name = Path(path).name.lower()
-    if name.endswith(".eval"): return True
+    if name.endswith(".eval") or name == "state.db": return True   # of all databases, only that of Hermes is a log
+    if packing(name) == "sqlite": return False
     if packing(name): name = name[:name.rindex(".")]
     return name.endswith(LOG_ENDINGS) and not name.endswith(".rejects.jsonl")
 
@@ -106,7 +109,7 @@ def expand(inputs: Iterable[str | Path]) -> list[str]:
             raise InputError(f"{given}: {what}. Give a log file, a folder, a glob in quotes, or - for standard input.")
     return list(found)
 
-# %% ../nbs/00_source.ipynb #1d93834d
+# %% ../nbs/00_source.ipynb #bdd1da3d
 MAX_RATIO, ALWAYS_ALLOWED = 1000, 1 << 30   # a packed log may unpack to a gigabyte, or to a thousand times its size
 
 def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
@@ -133,8 +136,10 @@ def _fetch(path: str, target: Any) -> str | None:
     "Bring standard input, a packed or a remote log into `target`"
     if path == "-": return _unpack(sys.stdin.buffer, target, math.inf, "standard input")
     import fsspec
-    if packing(path) == "inspect" and "://" not in path: return _inspect_archive(path, target)
     inner = path.split("::")[0]
+    if (apart := {"inspect": _inspect_archive, "sqlite": _hermes_database}.get(packing(inner) or "")) is not None:
+        if "://" in path: raise InputError(f"{path}: it can be read from a local file only; download or unpack it first")
+        return apart(path, target)
     size = Path(path).stat().st_size if "://" not in path else 0
     limit = max(ALWAYS_ALLOWED, size * MAX_RATIO) if packing(inner) else math.inf
     try:
@@ -163,7 +168,79 @@ def _inspect_archive(path: str, target: Any) -> str | None:
         raise InputError(f"{path}: cannot be read as an archive of inspect_ai ({type(e).__name__}: {e})") from e
     return None if header == "header.json" else "the run broke off: the archive has no header"
 
-# %% ../nbs/00_source.ipynb #9eea1002
+# %% ../nbs/00_source.ipynb #a1d3e7e9
+_NEEDED = {"sessions": {"id", "started_at", "system_prompt"}, "messages": {"id", "session_id", "role", "content", "tool_calls"}}
+_OWN = ("display_identity", "display_order")   # how the client finds a message again
+
+def _database(path: str) -> sqlite3.Connection:
+    "A database of Hermes, open for reading; raises InputError for any other"
+    with open(path, "rb") as f: head = f.read(16)
+    if head != b"SQLite format 3\0": raise InputError(f"{path}: this is no SQLite database: it begins with {head!r}")
+    busy = any(Path(path + ending).exists() for ending in ("-wal", "-journal"))
+    db = sqlite3.connect(f"{Path(path).absolute().as_uri()}?{'mode=ro' if busy else 'immutable=1'}", uri=True, isolation_level=None)
+    db.row_factory, db.text_factory = sqlite3.Row, lambda text: text.decode("utf-8", "backslashreplace")
+    db.execute("begin")   # one state of the database, whatever is written meanwhile
+    tables = [r["name"] for r in db.execute("select name from sqlite_master where type = 'table' order by name")]
+    missing = [f"{table}.{c}" for table, columns in _NEEDED.items() for c in sorted(columns - _columns(db, table))]
+    if not missing: return db
+    db.close()
+    raise InputError(f"{path}: a SQLite database, but not of Hermes: it lacks {', '.join(missing[:3])}; its tables are {', '.join(tables[:8]) or 'none'}")
+
+def _columns(db: sqlite3.Connection, table: str) -> set[str]: return {r["name"] for r in db.execute(f"pragma table_info({table})")}
+
+# %% ../nbs/00_source.ipynb #4c1ec0bf
+def _hermes_database(path: str, target: Any) -> str | None:
+    "Write the sessions of a database of Hermes into `target`, one a line; what is wrong with it, or None"
+    damage, count = [], 0
+    try:
+        with closing(_database(path)) as db:
+            try:
+                for session in _sessions(db):
+                    if wrong := _write_session(db, session, target): damage.append(f"session {session.get('id')}: {wrong}")
+                    count += 1
+            except sqlite3.DatabaseError as e: damage.append(f"the list of sessions breaks off after {count}: {e}")
+    except sqlite3.Error as e:
+        busy = " while it is being written; try again, or copy it together with its -wal file into another folder" if isinstance(e, sqlite3.OperationalError) else ""
+        raise InputError(f"{path}: the database cannot be read{busy} ({e})") from e
+    if count: return f"the database is damaged: {'; '.join(damage[:5])}" if damage else None
+    raise InputError(f"{path}: " + (damage[0] if damage else "the database holds no session"))
+
+def _sessions(db: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    "The sessions, the oldest first, and then those of which only messages are left"
+    prompt, join = "s.system_prompt", ""
+    if "system_prompt_hash" in _columns(db, "sessions"): prompt, join = "coalesce(p.prompt, s.system_prompt)", "left join system_prompts p on p.hash = s.system_prompt_hash"
+    above = "(select end_reason from sessions o where o.id = s.parent_session_id)" if {"parent_session_id", "end_reason"} <= _columns(db, "sessions") else "null"
+    for row in db.execute(f"select s.*, {prompt} as whole_prompt, {above} as parent_end_reason from sessions s {join} order by s.started_at, s.id"):
+        session = _plain(row)
+        yield session | {"system_prompt": session.pop("whole_prompt")}
+    for (id,) in db.execute("select distinct session_id from messages where session_id not in (select id from sessions) order by 1"): yield {"id": id, "parent_end_reason": None, "session_row": "missing"}
+
+def _plain(row: sqlite3.Row) -> dict[str, Any]:
+    return {k: v.decode("utf-8", "backslashreplace") if isinstance(v, bytes) else v for k, v in dict(row).items()}
+
+# %% ../nbs/00_source.ipynb #56cd52c8
+def _write_session(db: sqlite3.Connection, session: dict[str, Any], target: Any) -> str | None:
+    "Write one session with its messages as a line; why messages are missing, or None"
+    messages, wrong = list[dict[str, Any]](), None
+    try:
+        for row in db.execute("select * from messages where session_id is ? order by id", (session.get("id"),)): messages.append(_message(row))
+        if _columns(db, "session_model_usage"):
+            used = [_plain(r) for r in db.execute("select * from session_model_usage where session_id is ? order by 2, 3, 4, 5, 6", (session.get("id"),))]
+            if used: session["model_usage"] = [{k: v for k, v in u.items() if k != "session_id" and v is not None} for u in used]
+    except sqlite3.DatabaseError as e: wrong = session["damage"] = f"it breaks off after {len(messages)} messages: {e}"
+    target.write(msgspec.json.encode({**session, "messages": messages}) + b"\n")
+    return wrong
+
+def _message(row: sqlite3.Row) -> dict[str, Any]:
+    "A message; calls are stored as JSON text, and so is a content of several parts, with a mark before it"
+    made = {k: v for k, v in _plain(row).items() if v is not None and k not in _OWN}
+    for name, mark in (("content", "\0json:"), ("tool_calls", "")):
+        if not isinstance(text := made.get(name), str) or not text.startswith(mark): continue
+        try: made[name] = msgspec.json.decode(text[len(mark):])
+        except (msgspec.DecodeError, RecursionError): pass   # then it is a text that begins like this
+    return made
+
+# %% ../nbs/00_source.ipynb #08f8db16
 FOREIGN = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
@@ -173,7 +250,7 @@ FOREIGN = {
     b"\xfd7zXZ\x00": "xz data without the ending .xz",
     b"BZh": "bzip2 data without the ending .bz2",
     b"PAR1": "a Parquet file",
-    b"SQLite": "a SQLite database",
+    b"SQLite": "a SQLite database without the ending .db",
     b"\x89PNG": "a picture",
     b"%PDF": "a PDF",
 }

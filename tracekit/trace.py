@@ -19,8 +19,9 @@ __all__ = ['MessagePart', 'OutputPart', 'SYNTHETIC_MESSAGE_STATUS', 'SYNTHETIC_M
            'reasoning_text', 'message', 'user', 'assistant', 'system', 'call', 'output', 'plain_trace',
            'plain_metadata', 'plain_event', 'stamp', 'twin']
 
-# %% ../nbs/01_trace.ipynb #2b97e579
+# %% ../nbs/01_trace.ipynb #586f7ac3
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -483,7 +484,7 @@ class Lookups(Conversation):
     def get_first_system_prompt(self) -> str | None:
         return text_of(self.system_messages[0].content) if self.system_messages else None
 
-# %% ../nbs/01_trace.ipynb #1b9e9ecb
+# %% ../nbs/01_trace.ipynb #26381349
 def _short(text: str, width: int = 88) -> str:
     "`text` on one line, cut at `width` characters"
     flat = " ".join(text.split())
@@ -501,6 +502,20 @@ def describe(item: Any) -> str:
     told = " ".join(", ".join(f"{k}={v}" for k, v in facts.items() if v is not None).split())
     return f"{item.type}: {_short(what)}" + (f" ({told})" if told else "")
 
+_ITEM = re.compile(r"items\[(\d{1,9})\]")
+
+def _remarks(trace: Any) -> dict[int, list[str]]:
+    "A line for each annotation of a trace (`extra.marks` of its metadata), by the number of its item; -1 stands for the whole trace"
+    made: dict[int, list[str]] = {}
+    marks = (getattr(trace.metadata, "extra", None) or {}).get("marks")
+    for mark in marks if isinstance(marks, list) else ():
+        if not isinstance(mark, dict): continue
+        m = _ITEM.match(str(mark.get("at")))
+        n = int(m[1]) if m and int(m[1]) < len(trace.items) else -1
+        said = ": ".join(_short(v if isinstance(v, str) else json_text(v)) for v in (mark.get("source"), mark.get("text")) if v is not None)
+        made.setdefault(n, []).append(f"    ^ {said} ({_short(str(mark.get('address') or mark.get('at')))})")
+    return made
+
 class Shown:
     "What a notebook shows as HTML: the chapter on views draws it, when it is asked for and not before"
     def _repr_html_(self) -> str:
@@ -511,10 +526,11 @@ class Readable(Shown, Lookups):
     "A trace as a numbered list"
     def text(self, most: int | None = None) -> str:
         "One line an item, the first `most` of them"
-        lines = [f"[{n}] {describe(item)}" for n, item in enumerate(self.items[:most])]
-        rest = len(self.items) - len(lines)
+        shown, remarks = self.items[:most], _remarks(self)
+        lines = [line for n, item in enumerate(shown) for line in (f"[{n}] {describe(item)}", *remarks.get(n, ()))]
+        rest = len(self.items) - len(shown)
         return (
-            "\n".join(lines + ([f"… and {rest} more items: print(trace.text()) shows all"] if rest else []))
+            "\n".join(lines + ([f"… and {rest} more items: print(trace.text()) shows all"] if rest else []) + remarks.get(-1, [])[:most])
             or "a trace without items"
         )
     def __repr__(self) -> str: return self.text(100)

@@ -17,9 +17,10 @@ from typing import Any
 # %% ../../nbs/formats/15_atif.ipynb #f90799e4
 import msgspec
 
-# %% ../../nbs/formats/15_atif.ipynb #eeea4093
+# %% ../../nbs/formats/15_atif.ipynb #5f8c6e1f
 from ..convert import Calls, Context, arguments_text, failed, format, parts, result_content, short_hash
 from ..messages import arguments_of, call_id, chat_part, edited, edits, extra_of, keep_members, split_thinking, steps_of, tool_definitions
+from ..session import aligned, extent
 from ..source import Rejected
 from ..trace import call, input_text, message, output, plain_metadata, reasoning_text, stamp
 
@@ -193,12 +194,12 @@ def sniff(keys: set[str], record: Any) -> bool:
     known = isinstance(record.get("schema_version"), str) or isinstance(record.get("agent"), dict)
     return known and all(isinstance(s, dict) and "source" in s for s in record["steps"][:1])
 
-# %% ../../nbs/formats/15_atif.ipynb #a673adfa
+# %% ../../nbs/formats/15_atif.ipynb #60c4555d
 DEEPEST = 20   # sub-agents inside sub-agents that become spans
 
 @atif.part
 def events(log: Trajectory, context: Context, items: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    return list(_spans(_dicts(log.subagent_trajectories), items, None, _id(log) or "")) or None
+    return aligned(list(_spans(_dicts(log.subagent_trajectories), items, None, _id(log) or "")))
 
 def _spans(subs: list[dict[str, Any]], items: list[dict[str, Any]], parent: str | None, path: str) -> Iterator[dict[str, Any]]:
     "The events of embedded trajectories: first which call began each, then each of them"
@@ -208,12 +209,14 @@ def _spans(subs: list[dict[str, Any]], items: list[dict[str, Any]], parent: str 
         span, caller = short_hash(f"{path}/{n}"), next((begun[i] for i in names if i in begun), None)
         if caller and (made := next((i for i in items if i["type"] == "function_call" and i["call_id"] == caller.get("call_id")), None)):
             yield _call_event(made, caller, parent) | {"agent": _name(sub), "agent_span_id": span}
-        yield _event("span_begin", span) | {"parent_span_id": parent, "name": _name(sub), "span_type": "agent"}
         inner = Steps(span, f"$.subagent_trajectories[{n}].steps")
         for m, step in enumerate(sub.get("steps") or ()): inner.add(m, step)
-        yield from _events_of(inner.plain, span)
+        told = list(_events_of(inner.plain, span))
+        times = [t for e in told if (t := e["timestamp"])] or [None]
+        yield _event("span_begin", span) | {"parent_span_id": parent, "name": _name(sub), "span_type": "agent", "timestamp": times[0]}
+        yield from told
         if path.count("/") < DEEPEST: yield from _spans(_dicts(sub.get("subagent_trajectories")), inner.plain, span, f"{path}/{n}")
-        yield _event("span_end", span)
+        yield _event("span_end", span) | {"timestamp": times[-1]}
 
 def _refs(item: Mapping[str, Any]) -> list[str]:
     "The sub-agents that a result names, by either of their ids"
@@ -223,7 +226,7 @@ def _name(sub: Mapping[str, Any]) -> str:
     name = _dict(sub.get("agent")).get("name")
     return name if isinstance(name, str) else "sub-agent"
 
-# %% ../../nbs/formats/15_atif.ipynb #f15a22ff
+# %% ../../nbs/formats/15_atif.ipynb #b5fe54f3
 def _event(kind: str, span: str | None) -> dict[str, Any]: return {"id": None, "span_id": span, "timestamp": None, "metadata": None, "type": kind}
 
 def _events_of(items: list[dict[str, Any]], span: str) -> Iterator[dict[str, Any]]:
@@ -236,10 +239,10 @@ def _events_of(items: list[dict[str, Any]], span: str) -> Iterator[dict[str, Any
 def _call_event(item: Mapping[str, Any], answer: Mapping[str, Any] | None, span: str | None) -> dict[str, Any]:
     bad = answer is not None and answer.get("status") == "incomplete"
     return _event("function_call_event", span) | {
-        "call_id": item["call_id"], "function": item["name"], "arguments": item["arguments"], "result": answer["output"] if answer and "output" in answer else "",
+        "timestamp": stamp(item.get("timestamp")), "call_id": item["call_id"], "function": item["name"], "arguments": item["arguments"], "result": answer["output"] if answer and "output" in answer else "",
         "status": "completed" if answer else "in_progress", "working_time": None, "error": "the tool failed" if bad else None, "agent": None, "agent_span_id": None, "model_call_id": None}
 
-# %% ../../nbs/formats/15_atif.ipynb #f0f63399
+# %% ../../nbs/formats/15_atif.ipynb #2458fb1c
 @atif.part
 def metadata(log: Trajectory, context: Context, items: list[dict[str, Any]]) -> dict[str, Any]:
     times = [t for i in items if isinstance(i.get("timestamp"), str) and (t := stamp(i["timestamp"]))]
@@ -271,11 +274,14 @@ def _tokens(final: Mapping[str, Any], items: list[dict[str, Any]]) -> int | None
 
 @atif.part
 def columns(log: Trajectory, context: Context) -> dict[str, Any]:
-    agent = _dict(log.agent)
-    text = {"session_id": log.session_id, "agent": agent.get("name"), "model": agent.get("model_name")}
+    agent, steps = _dict(log.agent), _dicts(log.steps)
+    more = _dict(agent.get("extra"))
+    began, ended = extent(s.get("timestamp") for s in steps)
+    text = {"session_id": log.session_id, "agent": agent.get("name"), "model": agent.get("model_name"), "cwd": more.get("cwd"), "project_path": more.get("project_path") or more.get("cwd"),
+            "git_branch": more.get("git_branch"), "started_at": began, "ended_at": ended}
     return {k: v if isinstance(v, str) else None for k, v in text.items()} | {"steps": len(log.steps) if isinstance(log.steps, list) else 0}
 
-# %% ../../nbs/formats/15_atif.ipynb #aaf9b015
+# %% ../../nbs/formats/15_atif.ipynb #0ab5c088
 @atif.part
 def write(row: dict[str, Any]) -> dict[str, Any]:
     "A plain row as a trajectory; raises Rejected for what ATIF cannot say"
@@ -284,11 +290,12 @@ def write(row: dict[str, Any]) -> dict[str, Any]:
     if about.get("source_type") == "atif":
         steps = [step_of(g, n) for n, g in enumerate(steps_of(trace["items"]), 1)]
         return {k: extra[k] for k in FIELDS if k in extra} | {"steps": steps}
-    steps = _foreign(trace["items"])
+    subs, refs = _subs(trace.get("events") or [])
+    steps = _foreign(_referring(trace["items"], refs))
     agent = {"name": about.get("agent") or about.get("source_type") or "agent", "version": "unknown"}
     if about.get("model"): agent["model_name"] = about["model"]
     if tools := tool_definitions(trace): agent["tool_definitions"] = tools
-    return {"schema_version": "ATIF-v1.7", "session_id": str(about.get("trace_id") or row.get("id") or short_hash(json_of(steps))), "agent": agent, "steps": steps}
+    return {"schema_version": "ATIF-v1.7", "session_id": str(about.get("trace_id") or row.get("id") or short_hash(json_of(steps))), "agent": agent, "steps": steps} | ({"subagent_trajectories": subs} if subs else {})
 
 def _foreign(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     "Items of any format as steps: every result in the step of its call"
@@ -305,3 +312,31 @@ def _foreign(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if item["call_id"] not in home: raise Rejected("export", f"an output of {item['call_id']!r}, which is no call of this trace", "$.trace.items")
         home[item["call_id"]].append(item)
     return [step_of(g, n, exact=False) for n, g in enumerate(filter(None, groups), 1)]
+
+# %% ../../nbs/formats/15_atif.ipynb #c8490df7
+def _subs(events: list[dict[str, Any]], inside: str | None = None, seen: frozenset[str] = frozenset()) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    "The sub-agents directly inside a span (None: the trace) as trajectories, and the calls that began them: call -> trajectory"
+    agents = {e["span_id"]: e for e in events if e["type"] == "span_begin" and e["span_type"] == "agent"}
+    begun = {e["agent_span_id"]: e["call_id"] for e in events if e["type"] == "function_call_event" and e.get("agent_span_id") not in (None, e["span_id"])}
+    begun |= {id: call for id, e in agents.items() if isinstance(call := _dict(e["metadata"]).get("call_id"), str)}
+    made, refs = [], {}
+    for id, begin in agents.items():
+        parent = begin["parent_span_id"] if begin["parent_span_id"] in agents else None
+        if parent != inside or id in seen: continue
+        within, calls = _subs(events, id, seen | {id})
+        if items := _referring([i for e in events if e["span_id"] == id for i in _items_of(e)], calls):
+            sub = {"schema_version": "ATIF-v1.7", "trajectory_id": id, "agent": {"name": begin["name"] or "sub-agent", "version": "unknown"}, "steps": _foreign(items)}
+            made.append(sub | ({"subagent_trajectories": within} if within else {}))
+            if id in begun: refs[begun[id]] = id
+    return made, refs
+
+def _items_of(e: Mapping[str, Any]) -> list[dict[str, Any]]:
+    "The items that an event of a sub-agent tells of"
+    if e["type"] == "message_event": return [e["item"]]
+    if e["type"] != "function_call_event": return []
+    asked = call(e["call_id"], e["function"], e["arguments"], created_by="assistant") | ({"timestamp": e["timestamp"]} if e["timestamp"] else {})
+    return [asked] if e["status"] == "in_progress" else [asked, output(e["call_id"], e["result"], e["status"], created_by="assistant")]
+
+def _referring(items: list[dict[str, Any]], refs: Mapping[str, str]) -> list[dict[str, Any]]:
+    "Items in which the results of calls that began a sub-agent refer to it"
+    return [i | {"subagent_trajectory_ref": [{"trajectory_id": refs[i["call_id"]]}]} if i["type"] == "function_call_output" and i["call_id"] in refs else i for i in items]

@@ -110,9 +110,10 @@ def _id(log: ChatLog) -> Any:
     given = next((v for v in (log.id, log.custom_id, _object(log.response).get("id")) if v not in (None, "", msgspec.UNSET)), None)
     return given if isinstance(given, str | int) else None
 
-# %% ../../nbs/formats/11_chat.ipynb #5ed3f013
+# %% ../../nbs/formats/11_chat.ipynb #d3dec929
 _OTHERS = {"simulations", "traj", "trajectory", "ticks", "task_id", "run_info", "reward_info", "termination_reason", "trial",
-           "annotations", "index", "hierarchy_path", "harness", "session_id", "session_start", "epoch", "samples"}
+           "annotations", "index", "hierarchy_path", "harness", "session_id", "session_start", "epoch", "samples",
+           "parent_session_id", "end_reason", "parent_end_reason"}
 _ANTHROPIC = ("tool_use", "tool_result", "thinking", "redacted_thinking", "server_tool_use", "mcp_tool_use")
 
 @chat.part

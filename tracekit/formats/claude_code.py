@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['DROPPED', 'NO_EVENTS', 'Block', 'Message', 'Line', 'blocks_of', 'part_of', 'kept_of', 'Talk', 'Session',
-           'claude_code', 'sessions', 'sniff', 'events', 'json_object', 'columns', 'metadata']
+           'claude_code', 'sessions', 'sniff', 'events', 'json_object', 'indexed', 'columns', 'metadata']
 
 # %% ../../nbs/formats/16_claude_code.ipynb #03ba6fa2
 from collections import Counter
@@ -307,9 +307,9 @@ def _agent(line: Line, roots: dict[str, str]) -> str:
     if own: roots[own] = agent
     return agent
 
-# %% ../../nbs/formats/16_claude_code.ipynb #0e0b38df
+# %% ../../nbs/formats/16_claude_code.ipynb #19231d4e
 @format("claude_code", "sessions of Claude Code: a file each, one event a line", session=True, inside="subagents", home="~/.claude/projects",
-        passed=("sessions-index.json", "history.jsonl"), dropped=DROPPED)
+        passed=("sessions-index.json", "history.jsonl", "tool-results/"), facts="sessions-index.json", dropped=DROPPED)
 def claude_code(lines: list[Line], context: Context) -> Iterable[dict[str, Any]]:
     session = context.shared["session"] = Session(lines)
     talk = context.shared["talk"] = Talk(context.key(session.id), session.main)
@@ -375,9 +375,15 @@ def _caller(agent: str, session: Session, items: list[dict[str, Any]]) -> dict[s
     tools = {e.parentToolUseID for e in session.lines if isinstance(e.data, dict) and e.data.get("agentId") == agent and isinstance(e.parentToolUseID, str)}
     return next((i for i in items if i["type"] == "function_call" and (i["call_id"] in ids or i["original_call_id"] in tools)), None)
 
-# %% ../../nbs/formats/16_claude_code.ipynb #04f984e1
+# %% ../../nbs/formats/16_claude_code.ipynb #461bee2c
 def _id(session: Session) -> str | None:
     return f"{session.id}:{session.agent}" if session.id and session.agent else session.id
+
+def indexed(session: Session, context: Context) -> dict[str, Any]:
+    "What sessions-index.json, which lies beside the sessions, says of this one"
+    told = context.shared.get("facts")
+    entries = told.get("entries") if isinstance(told, dict) else None
+    return next((e for e in entries if isinstance(e, dict) and e.get("sessionId") == session.id), {}) if session.id and isinstance(entries, list) else {}
 
 @claude_code.part
 def columns(lines: list[Line], context: Context) -> dict[str, Any]:
@@ -386,16 +392,20 @@ def columns(lines: list[Line], context: Context) -> dict[str, Any]:
         talk.plain,
         session_id=session.id or context.source.split(".jsonl")[0],
         agent_id=session.agent, is_sidechain=session.agent is not None,
-        cwd=session.first("cwd"), project_path=session.first("cwd"), git_branch=session.first("gitBranch"),
+        cwd=session.first("cwd"), project_path=_project(session, context), git_branch=session.first("gitBranch"),
         agent_version=session.first("version"), agent_model=_model(session), started_at=session.began, ended_at=session.ended,
     )
+
+def _project(session: Session, context: Context) -> str | None:
+    told = indexed(session, context).get("projectPath")
+    return told if isinstance(told, str) and told else session.first("cwd")
 
 def _model(session: Session) -> str | None:
     "The model that wrote most of the lines of the main conversation; the client's own messages are by <synthetic>"
     used = Counter(m for e in session.main if e.message and (m := text_or_none(e.message.model)) and m != "<synthetic>")
     return used.most_common(1)[0][0] if used else None
 
-# %% ../../nbs/formats/16_claude_code.ipynb #71e7a90b
+# %% ../../nbs/formats/16_claude_code.ipynb #11749785
 @claude_code.part
 def metadata(lines: list[Line], context: Context, items: list[dict[str, Any]]) -> dict[str, Any]:
     session, talk = context.shared["session"], context.shared["talk"]
@@ -403,6 +413,7 @@ def metadata(lines: list[Line], context: Context, items: list[dict[str, Any]]) -
         "record_types": dict(sorted(Counter(e.type for e in lines).items())),
         **{name: found for name, member in _NAMED.items() if (found := _all(lines, member))},
         **{name: found[-1] for name, member in _LAST.items() if (found := _all(lines, member))},
+        **({"index": told} if (told := indexed(session, context)) else {}),
         **context.notes,
     }
     return plain_metadata(

@@ -6,21 +6,23 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['FIELDS', 'IMAGES', 'Upload', 'About', 'line_trouble', 'file_rules', 'with_images', 'without_images', 'invariant',
-           'opening', 'sniff', 'metadata', 'columns', 'write', 'first']
+__all__ = ['FIELDS', 'IMAGES', 'Upload', 'About', 'line_trouble', 'file_rules', 'with_images', 'without_images', 'parsed',
+           'line_range', 'item_address', 'marks_of', 'invariant', 'opening', 'sniff', 'metadata', 'columns', 'write',
+           'first']
 
-# %% ../../nbs/formats/14_invariant.ipynb #dbe4c4b2
-from collections.abc import Iterable, Iterator, Mapping
+# %% ../../nbs/formats/14_invariant.ipynb #19290c2c
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 # %% ../../nbs/formats/14_invariant.ipynb #f90799e4
 import msgspec
 
-# %% ../../nbs/formats/14_invariant.ipynb #7dce61e5
+# %% ../../nbs/formats/14_invariant.ipynb #d434cb4a
 from ..convert import Context, format
 from ..messages import arguments_of, chat_items, chat_messages, extra_of
 from ..source import Rejected
-from ..trace import plain_metadata, stamp
+from ..trace import json_text, plain_metadata, stamp
 
 # %% ../../nbs/formats/14_invariant.ipynb #47a7f1e9
 class Upload(msgspec.Struct):
@@ -105,7 +107,81 @@ def without_images(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         made.append(item)
     return made
 
-# %% ../../nbs/formats/14_invariant.ipynb #63eeb573
+# %% ../../nbs/formats/14_invariant.ipynb #7b6f0948
+_PLACE = re.compile(r"(?:messages)?(?:\.|\[)?(\d+)\]?(.*)", re.S)
+_WAY = re.compile(r"\.?([A-Za-z_][\w-]*)|\.(\d+)(?![\w-])|\[(\d+)\]")
+
+def parsed(address: Any) -> tuple[int, list[str | int], str] | None:
+    "An address as (number of the message, way inside it, what stands behind the colon); None if it names no message"
+    m = _PLACE.fullmatch(address.strip()) if isinstance(address, str) and len(address) < 1000 else None
+    if m is None or len(m[1]) > 9: return None
+    way, _, part = m[2].partition(":")
+    steps = [w[1] or int(w[2] or w[3]) for w in _WAY.finditer(way)]
+    return int(m[1]), steps, part
+
+def line_range(text: str, part: str) -> tuple[int, int] | None:
+    "The characters of a text that 5-10 or L3 names; None if it has none there"
+    if m := re.fullmatch(r"(\d{1,9})-(\d{1,9})", part): a, b = int(m[1]), min(int(m[2]), len(text))
+    elif m := re.fullmatch(r"L(\d{1,9})", part):
+        lines = text.split("\n")
+        if int(m[1]) >= len(lines): return None
+        a = sum(len(one) + 1 for one in lines[:int(m[1])])
+        b = a + len(lines[int(m[1])])
+    else: return None
+    return (a, b) if a < b else None
+
+# %% ../../nbs/formats/14_invariant.ipynb #c5ecb9c9
+def item_address(address: Any, messages: list[Any], items: list[dict[str, Any]], places: Mapping[int, int], starts: Collection[int] = ()) -> str:
+    "The address in the items of what an address in the messages names; empty for the whole trace, and for what is not there"
+    found = parsed(address)
+    if found is None or found[0] not in places: return ""
+    (number, steps, part), n = found, places[found[0]]
+    kind, *more = steps or [""]
+    if kind in ("tool_calls", "function"):
+        wanted = more.pop(0) if kind == "tool_calls" and more and isinstance(more[0], int) else 0
+        call = _call_of(items, n, wanted, starts or frozenset(places.values()))  # type: ignore[arg-type]
+        return f"items[{n}]" if call is None else f"items[{call}]" + _inside(items[call], more[1:] if more[:1] == ["function"] else more, part)
+    if kind != "content": return f"items[{n}]"
+    if items[n]["type"] == "function_call_output": return f"items[{n}]" + _inside(items[n], ["output", *more], part)
+    said = [k for k, p in enumerate(items[n].get("content") or ()) if p["type"] not in ("reasoning_text", "summary_text")]
+    which = 0 if isinstance(messages[number].get("content"), str) else next((m for m in more[:1] if isinstance(m, int)), None)
+    if which is None or which >= len(said): return f"items[{n}]"
+    return f"items[{n}]" + _inside(items[n], ["content", said[which]], part)
+
+def _call_of(items: list[dict[str, Any]], n: int, wanted: int, starts: Collection[int]) -> int | None:
+    "The item of a call of the message that begins at item `n`"
+    for k in range(n, len(items)):
+        if k > n and k in starts: return None
+        wanted -= items[k]["type"] == "function_call"
+        if wanted < 0: return k
+    return None
+
+# %% ../../nbs/formats/14_invariant.ipynb #ae896501
+def _inside(item: dict[str, Any], steps: list[str | int], part: str) -> str:
+    "The way inside an item, as far as there is something, and the characters that are meant"
+    value: Any = item
+    way = ""
+    for s in steps:
+        if isinstance(value, str): value = arguments_of({"arguments": value})   # JSON text is opened on the way
+        if not (isinstance(value, dict) and s in value or isinstance(value, list) and isinstance(s, int) and s < len(value)): return way
+        value = value[s]  # type: ignore[index]
+        way += f"[{s}]" if isinstance(s, int) else f".{s}" if s.isidentifier() else f"[{json_text(s)}]"
+    if steps and isinstance(steps[-1], int) and isinstance(value, dict):   # a part of a content
+        name = next((k for k in ("text", "image_url") if isinstance(value.get(k), str)), None)
+        if name: value, way = value[name], f"{way}.{name}"
+    span = line_range(value, part) if isinstance(value, str) else None
+    return f"{way}:{span[0]}-{span[1]}" if span else way
+
+def marks_of(annotations: Any, messages: list[Any], items: list[dict[str, Any]], places: Mapping[int, int]) -> list[dict[str, Any]]:
+    "Annotations as viewers show them: the text, who says it, and where, in the items and in the messages"
+    starts, made = frozenset(places.values()), []
+    for note in _list(annotations):
+        more = note.get("extra_metadata")
+        source = more.get("source") if isinstance(more, dict) else None
+        made.append({"at": item_address(note["address"], messages, items, places, starts), "text": note["content"], "source": source, "address": note["address"]})
+    return made
+
+# %% ../../nbs/formats/14_invariant.ipynb #fd7551d7
 @format("invariant", "Invariant Explorer: uploads of traces, raw or annotated", head=About)
 def invariant(record: Upload | list[Any], context: Context) -> Iterable[dict[str, Any]]:
     plain = record if isinstance(record, list) else {k: v for k in FIELDS if (v := getattr(record, k)) is not msgspec.UNSET}
@@ -114,7 +190,10 @@ def invariant(record: Upload | list[Any], context: Context) -> Iterable[dict[str
     messages = record.messages if isinstance(record, Upload) else record[_headed(record):]
     where = "$.messages" if isinstance(record, Upload) else "$[1:]" if _headed(record) else "$"
     key = context.key(f"{record.id}/{record.index}") if isinstance(record, Upload) and isinstance(record.index, int) else context.key()
-    return with_images(chat_items(messages, context.notes, key, where, roles=True))
+    places: dict[int, int] = {}
+    items = with_images(chat_items(messages, context.notes, key, where, roles=True, places=places))
+    if isinstance(record, Upload) and (marks := marks_of(record.annotations, messages, items, places)): context.notes["marks"] = marks
+    return items
 
 def _headed(record: list[Any]) -> bool:
     "Whether a raw trace begins with its metadata"

@@ -87,7 +87,7 @@ def _ran(p: Piece) -> Ran:
     id = attrs.get("tool_call.id", attrs.get("tool.id"))
     return Ran(p.begin or "", None if id is None else shown(id), shown(attrs.get("tool.name")) or p.name, arguments, result, p.error, p.id)
 
-# %% ../../nbs/formats/10_openinference.ipynb #83f2fff7
+# %% ../../nbs/formats/10_openinference.ipynb #d1077b02
 @format("openinference", "OpenInference spans: OTLP JSON, lines of spans, or Langfuse's export", session=True, sessions=traces_of, dropped=DROPPED)
 def openinference(spans: list[SpanRecord], context: Context) -> Iterable[dict[str, Any]]:
     trace = checked(spans)
@@ -117,8 +117,9 @@ def metadata(spans: list[Piece], context: Context, items: list[dict[str, Any]]) 
     agent = next((p.attributes.get("agent.name") or p.attributes.get("graph.node.id") for p in spans if _kind(p) == "AGENT" and (p.attributes.get("agent.name") or p.attributes.get("graph.node.id"))), None)
     def mapped(p: Piece, name: str) -> bool:
         own = _kind(p) in ("LLM", "TOOL", "RETRIEVER", "CHAIN", "UNKNOWN") and p is not root
+        if name == "openinference.span.kind": return _kind(p) in ("LLM", "TOOL", "RETRIEVER")
         return name.startswith(_MAPPED) or own and name.startswith(_IN_AND_OUT)
     return metadata_of(spans, context, items, "openinference", agent, mapped)
 
-_MAPPED = ("openinference.span.kind", "llm.input_messages.", "llm.output_messages.", "llm.model_name", "llm.token_count.", "retrieval.documents.", "tool.name", "tool.parameters")
+_MAPPED = ("llm.input_messages.", "llm.output_messages.", "llm.model_name", "llm.token_count.", "retrieval.documents.", "tool.name", "tool.parameters")
 _IN_AND_OUT = ("input.value", "input.mime_type", "output.value", "output.mime_type", "langfuse.input", "langfuse.output")

@@ -210,7 +210,7 @@ def _as_read(part: dict[str, Any]) -> dict[str, Any]:
     "A part of a result in the form that the converter reads"
     return {"type": "image_url", "image_url": {"url": part["image_url"]}} if part["type"] == "input_image" else part
 
-# %% ../../nbs/formats/19_pi.ipynb #dfb7bb90
+# %% ../../nbs/formats/19_pi.ipynb #b689935f
 class Session:
     "A session: its first line, its conversation, its other branches"
     def __init__(self, lines: list[Line], context: Context):
@@ -235,8 +235,8 @@ _TYPES = _SAYING | {"model_change", "thinking_level_change", "custom", "label", 
 
 @pi.part
 def sniff(keys: set[str], record: Any) -> bool:
-    if not isinstance(record, dict): return False
-    if record.get("type") == "session": return "id" in record and bool({"cwd", "version"} & record.keys())
+    if not isinstance(record, dict) or not isinstance(record.get("type"), str): return False
+    if record["type"] == "session": return "id" in record and bool({"cwd", "version"} & record.keys())
     if record.get("type") == "message": return isinstance(record.get("message"), dict) and "role" in record["message"]
     return isinstance(record.get("type"), str) and record["type"] in _TYPES and {"parentId", "id"} <= record.keys()
 
