@@ -9,7 +9,7 @@ __all__ = []
 # %% ../nbs/80_init.ipynb #d3a65c31
 from importlib import import_module
 
-# %% ../nbs/80_init.ipynb #e8628a5c
+# %% ../nbs/80_init.ipynb #50ebac56
 _HOMES = {
     "trace": (
         "Trace",
@@ -61,6 +61,12 @@ _HOMES = {
     "run": ("run",),
     "rollouts": ("rollouts",),
     "export": ("export",),
+    "workflows.columns": ("Pipeline",),
+    "workflows.column": ("column",),
+    "workflows.model": ("Model",),
+    "workflows.review": ("interactions",),
+    "workflows.redact": ("redact",),
+    "workflows.publish": ("publish",),
     "view": ("view", "TraceViewer", "DatasetViewer", "ResultViewer", "summary_html"),
     "markup": ("trace_html",),
     "page": ("page_html", "write_page"),

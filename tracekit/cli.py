@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['main', 'sample_log', 'demo', 'convert', 'validate', 'run', 'score', 'view', 'rollouts', 'export', 'formats']
+__all__ = ['main', 'sample_log', 'demo', 'convert', 'validate', 'run', 'score', 'view', 'rollouts', 'export', 'columns',
+           'formats']
 
 # %% ../nbs/70_cli.ipynb #e9b1b29c
 import json
@@ -287,6 +288,31 @@ def export(dataset: Path, to: str, out: Path | None) -> None:
     if done.read and not done.rows: click.echo("No row could be written in this format; the rejects file says why.")
     click.echo(str(done))
     sys.exit(3 if done.rejected else 0)
+
+# %% ../nbs/70_cli.ipynb #36cd144d
+@main.command()
+@click.argument("spec", metavar="SPEC.yaml", type=click.Path(path_type=Path))
+@click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="File to write, .jsonl or .parquet; NAME.jsonl in this folder by default.")
+@click.option("--limit", type=click.IntRange(1), help="Read the first N rows only.")
+@click.option("--preview", "show", type=click.IntRange(1), help="Show the first N records, and write nothing.")
+@click.option("--resume", is_flag=True, help="Go on with the answers of a run that was cut off.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def columns(spec: Path, out: Path | None, limit: int | None, show: int | None, resume: bool, as_json: bool) -> None:
+    """Add columns to rows: expressions, samples, functions, and answers of a model.
+
+    SPEC.yaml says where the rows are and which columns are added. Records that fail go to NAME.rejects.jsonl, each with its column and reason, and the exit code is 3; 1 if it could not be done."""
+    from tracekit.workflows.columns_file import read_columns
+    with _told():
+        pipeline = read_columns(spec)
+        if show:
+            click.echo(repr(pipeline.preview(show)))
+            return
+        try: report = pipeline.run(out or Path(f"{spec.stem}.jsonl"), resume=resume, limit=limit, progress=sys.stderr.isatty())
+        except KeyboardInterrupt:
+            click.echo("stopped; the answers so far are kept: run the same command with --resume", err=True)
+            sys.exit(1)
+    click.echo(json.dumps(report.counts()) if as_json else str(report))
+    sys.exit(3 if report.rejected else 0)
 
 # %% ../nbs/70_cli.ipynb #38c6a66f
 @main.command()
