@@ -71,7 +71,7 @@ def lines_of(path: Path, kind: Any = dict) -> Iterator[Any]:
         yield made
     if not seen: raise Rejected("open", "the file is empty")
 
-# %% ../nbs/35_datadesigner.ipynb #50e2e8f2
+# %% ../nbs/35_datadesigner.ipynb #f722073a
 def words(value: Any) -> str | None: return value if value is None or isinstance(value, str) else str(value)
 
 def needed(value: Any, what: str) -> str:
@@ -90,10 +90,10 @@ def content_blocks(content: Any) -> list[Any]:
     "The content of any message as blocks"
     if content is None: return []
     if not isinstance(content, list): return [text_block(words(content) or "")]
-    return [_block(item) for item in content]
+    return [item if isinstance(item, dict) and "type" in item else _block(item) for item in content]
 
 def _block(item: Any) -> dict[str, Any]:
-    if isinstance(item, dict) and "type" in item: return item
+    "A block that does not say what it is"
     if isinstance(item, dict) and "text" in item: return text_block(words(item["text"]) or "")
     return text_block("" if item is None else str(item))
 
@@ -163,23 +163,20 @@ class ClaudeLine(msgspec.Struct, gc=False):
     gitBranch: Any = None
     version: Any = None
 
-# %% ../nbs/35_datadesigner.ipynb #ca815f9c
-def _claude_user(content: Any) -> Iterator[dict[str, Any]]:
+# %% ../nbs/35_datadesigner.ipynb #dcbf2299
+def _claude_user(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, dict) and content.get("type") == "tool_result": content = [content]
-    if not isinstance(content, list):
-        yield message("user", content)
-        return
+    if not isinstance(content, list): return [message("user", content)]
     results = [b for b in content if isinstance(b, dict) and b.get("type") == "tool_result"]
-    said = [_claude_block(b) for b in content if not (isinstance(b, dict) and b.get("type") == "tool_result")]
-    if said: yield message("user", said)
-    yield from map(_claude_result, results)
+    said = [] if len(results) == len(content) else [_claude_block(b) for b in content if not (isinstance(b, dict) and b.get("type") == "tool_result")]
+    return ([message("user", said)] if said else []) + [_claude_result(b) for b in results]
 
 def _claude_result(b: dict[str, Any]) -> dict[str, Any]: return message("tool", b.get("content"), answers=needed(b.get("tool_use_id"), "tool_use_id"))
 
 def _claude_block(b: Any) -> Any:
     return text_block(words(b.get("text")) or "") if isinstance(b, dict) and b.get("type") in ("text", "input_text", "output_text") else b
 
-def _claude_assistant(content: Any) -> Iterator[dict[str, Any]]:
+def _claude_assistant(content: Any) -> list[dict[str, Any]]:
     own, thoughts, calls, results = [], [], [], []
     for b in [] if content is None else content if isinstance(content, list) else [content]:
         match b.get("type") if isinstance(b, dict) else None:
@@ -188,8 +185,7 @@ def _claude_assistant(content: Any) -> Iterator[dict[str, Any]]:
             case "tool_result": results.append(_claude_result(b))
             case _: own.append(_claude_block(b))
     reasoning = "\n\n".join(t for t in thoughts if t)
-    if own or reasoning or calls: yield message("assistant", own, reasoning, calls)
-    yield from results
+    return [message("assistant", own, reasoning, calls), *results] if own or reasoning or calls else results
 
 def _claude_index(root: Path) -> dict[str, dict[str, Any]]:
     "The entries of all sessions-index.json below `root`, by session"
@@ -203,11 +199,11 @@ def _claude_index(root: Path) -> dict[str, dict[str, Any]]:
         found.update({e["sessionId"]: e for e in entries if isinstance(e, dict) and isinstance(e.get("sessionId"), str)} if isinstance(entries, list) else {})
     return found
 
-# %% ../nbs/35_datadesigner.ipynb #7a79f178
+# %% ../nbs/35_datadesigner.ipynb #1945c531
 class _ClaudeFacts:
     "What the lines of a session tell of the whole"
     def __init__(self) -> None:
-        self.count, self.kinds, self.versions, self.times = 0, set[str](), set[str](), list[Any]()
+        self.kinds, self.versions, self.times = set[str](), set[str](), list[Any]()
         self.id: str | None = None
         self.agent: str | None = None
         self.cwd: str | None = None
@@ -215,15 +211,17 @@ class _ClaudeFacts:
         self.sidechain = False
 
     def add(self, r: ClaudeLine) -> None:
-        self.count += 1
-        self.kinds.add(str(r.type))
         self.times.append(r.timestamp)
+        self.kinds.add(str(r.type))
+        if r.version: self.versions.add(str(r.version))
+        if r.isSidechain: self.sidechain = True
+        if r.agentId and not self.agent: self.agent = words(r.agentId)
+        if not (self.id and self.cwd and self.branch): self._learn(r)
+
+    def _learn(self, r: ClaudeLine) -> None:
         if not self.id: self.id = words(r.sessionId)
-        if not self.agent: self.agent = words(r.agentId)
         if not self.cwd: self.cwd = words(r.cwd)
         if not self.branch: self.branch = words(r.gitBranch)
-        if r.isSidechain: self.sidechain = True
-        if r.version: self.versions.add(str(r.version))
 
 def claude_code(path: Path, folder: Folder) -> Messages:
     "The messages and the row of a session of Claude Code"
@@ -235,7 +233,7 @@ def claude_code(path: Path, folder: Folder) -> Messages:
         yield from (_claude_user if r.type == "user" else _claude_assistant)(r.message.content)
     id, (began, ended) = seen.id or path.stem, extent(seen.times)
     known = folder.claude.get(id, {})
-    meta = {"record_count": seen.count, "record_types": sorted(seen.kinds),
+    meta = {"record_count": len(seen.times), "record_types": sorted(seen.kinds),
             **_some(claude_versions=sorted(seen.versions), summary=words(known.get("summary")) or None, first_prompt=words(known.get("firstPrompt")) or None)}
     return row("claude_code", path, f"{id}:{seen.agent}" if seen.agent else id, meta, root_session_id=id, agent_id=seen.agent, is_sidechain=seen.sidechain,
                cwd=seen.cwd, project_path=words(known.get("projectPath")) or seen.cwd, git_branch=seen.branch, started_at=began, ended_at=ended)

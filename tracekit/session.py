@@ -8,7 +8,8 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['Telling', 'moment', 'extent', 'seconds', 'span_events', 'aligned', 'final_text', 'session_columns', 'text_or_none']
 
-# %% ../nbs/03_session.ipynb #b3f828fc
+# %% ../nbs/03_session.ipynb #99602e8f
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -62,7 +63,7 @@ class Telling:
         self.plain.append(item)
         return item
 
-# %% ../nbs/03_session.ipynb #003b4f1e
+# %% ../nbs/03_session.ipynb #499a35d4
 def moment(value: Any) -> datetime | None:
     "A time in ISO 8601; None if it is none"
     if not isinstance(value, str) or len(value) > 40: return None
@@ -72,8 +73,14 @@ def moment(value: Any) -> datetime | None:
 
 def extent(values: Iterable[Any]) -> tuple[str | None, str | None]:
     "The earliest and the latest of the times in `values`, as they are spelled there; what is no time is passed over"
-    found = [(at, value) for value in values if (at := moment(value))]
+    given = [value for value in values if value]
+    try: alike = _ALIKE.fullmatch("".join(given))
+    except TypeError: alike = None
+    if alike and moment(min(given)) and moment(max(given)): return min(given), max(given)   # spelled alike, they are in the order of their letters
+    found = [(at, value) for value in given if (at := moment(value))]
     return (min(found, key=itemgetter(0))[1], max(found, key=itemgetter(0))[1]) if found else (None, None)
+
+_ALIKE = re.compile(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)++", re.ASCII)
 
 def seconds(first: Any, last: Any) -> float | None:
     "The seconds between two times; None without both"
