@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['DROPPED', 'HEAD', 'NOTICES', 'ToolCall', 'Message', 'Session', 'Line', 'Story', 'parts_of', 'thoughts_of',
-           'answer_of', 'Talk', 'gemini_cli', 'sessions', 'sniff', 'events', 'columns', 'metadata']
+__all__ = ['DROPPED', 'HEAD', 'NOTICES', 'ToolCall', 'Message', 'Line', 'Story', 'parts_of', 'thoughts_of', 'answer_of', 'Talk',
+           'gemini_cli', 'sessions', 'sniff', 'events', 'columns', 'metadata']
 
 # %% ../../nbs/formats/19_gemini_cli.ipynb #c42dbc41
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ DROPPED = {
     "toolCalls[].renderOutputAsMarkdown": "how the client shows the result",
 }
 
-# %% ../../nbs/formats/19_gemini_cli.ipynb #aa779c05
+# %% ../../nbs/formats/19_gemini_cli.ipynb #078db594
 class ToolCall(msgspec.Struct, gc=False):
     "A call with its result"
     id: Any = None
@@ -54,20 +54,8 @@ class Message(msgspec.Struct, gc=False):
     tokens: Any = None
     model: Any = None
 
-class Session(msgspec.Struct, gc=False):
-    "What is known of a session; in the older form with its messages"
-    sessionId: Any = None
-    projectHash: Any = None
-    startTime: Any = None
-    lastUpdated: Any = None
-    messages: list[Message] | None = None
-    summary: Any = None
-    memoryScratchpad: Any = None
-    directories: Any = None
-    kind: Any = None
-
 class Line(Message, gc=False):
-    "Any line of a session"
+    "Any line of a session: a message, what is known of it (in the older form with all its messages), or a change of that"
     sessionId: Any = None
     projectHash: Any = None
     startTime: Any = None
@@ -78,9 +66,9 @@ class Line(Message, gc=False):
     directories: Any = None
     kind: Any = None
     rewind: Any = msgspec.field(default=None, name="$rewindTo")
-    set: Session | None = msgspec.field(default=None, name="$set")
+    set: Line | None = msgspec.field(default=None, name="$set")
 
-# %% ../../nbs/formats/19_gemini_cli.ipynb #1da4966b
+# %% ../../nbs/formats/19_gemini_cli.ipynb #35255898
 HEAD = ("sessionId", "projectHash", "startTime", "lastUpdated", "summary", "memoryScratchpad", "directories", "kind")
 
 class Story:
@@ -96,7 +84,7 @@ class Story:
 
     def _put(self, m: Message) -> None: self.messages[m.id if isinstance(m.id, str) else f"#{len(self.messages)}"] = m
 
-    def _learn(self, told: Session | Line) -> None:
+    def _learn(self, told: Line) -> None:
         self.head.update({name: value for name in HEAD if (value := getattr(told, name)) is not None})
         if told.messages is None: return
         kept = {m.id for m in told.messages if isinstance(m.id, str)}
