@@ -53,7 +53,7 @@ def card_text(card: Card, most: int = 600) -> str:
         lines.append(f"{short_name(name)}: {text}" if "\n" not in text else f"{short_name(name)}:\n    " + text.replace("\n", "\n    "))
     return "\n".join([*lines, f"and {', '.join(map(short_name, card.before))}" if card.before else ""]).rstrip("\n")
 
-# %% ../../nbs/workflows/64_cards.ipynb #bee3ac69
+# %% ../../nbs/workflows/64_cards.ipynb #67779faf
 ROOM = 60_000   # bytes of HTML of one card, after which values are cut to a line
 
 def _value_html(name: str, value: Any, drawing: Drawing) -> Markup:
@@ -72,8 +72,13 @@ def _conversation(value: Any) -> Any:
     "The entries of a message or of a list of messages; None if it is something else"
     messages = [value] if is_message(value) else value
     if not isinstance(messages, list) or not messages or not all(map(is_message, messages)): return None
-    try: return entries(plain_of([dict(m) for m in messages]))
+    try: return None if _loose(messages) else entries(plain_of([dict(m) for m in messages]))
     except (TracekitError, ValueError, TypeError, KeyError, AttributeError): return None   # no messages of the usual kind: shown as data
+
+def _loose(messages: list[Any]) -> bool:
+    "Whether one of them is a result without its call, which would be no entry"
+    called = [c["id"] for m in messages for c in m.get("tool_calls") or ()]
+    return any(m["role"] == "tool" and m.get("tool_call_id") not in called for m in messages)
 
 def card_html(card: Card, drawing: Drawing) -> Markup:
     "One record"
