@@ -396,7 +396,7 @@ class Context:
         "Twelve digits that stand for this record in ids: a hash of its id or, if it has none, of its bytes"
         return short_hash(str(id)) if id not in (None, "") else hashlib.sha256(self.raw()).hexdigest()[:12]
 
-# %% ../nbs/02_convert.ipynb #f52797d1
+# %% ../nbs/02_convert.ipynb #d51277d7
 @dataclass
 class Format:
     "One kind of log: its record type, how to know it, and how to convert it"
@@ -452,6 +452,7 @@ class Format:
         setattr(self, function.__name__, function)
         return function
 
+# %% ../nbs/02_convert.ipynb #5a2a8431
 PARTS = ("columns", "metadata", "events", "sniff", "index", "sessions", "alone", "write", "opening", "first", "rules")
 
 @cache

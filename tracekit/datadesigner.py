@@ -371,7 +371,7 @@ def _hermes_gateway(path: Path, folder: Folder) -> Messages:
             **{name: known[name] for name in _CHAT if name in known}}
     return row("hermes_agent", path, path.stem, meta, started_at=words(known.get("created_at")), ended_at=words(known.get("updated_at")))
 
-# %% ../nbs/35_datadesigner.ipynb #f45d0002
+# %% ../nbs/35_datadesigner.ipynb #a1607097
 def _pi_way(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     "The entries from the root to the last one"
     by_id = {e["id"]: e for e in entries if e.get("id")}
@@ -408,6 +408,7 @@ def _pi_assistant(content: Any) -> dict[str, Any]:
     calls = [call_of(words(b.get("id")) or "", words(b.get("name")) or "", argument_text(b.get("arguments"))) for b in blocks if b.get("type") == "toolCall"]
     return message("assistant", "\n\n".join(t for t in texts if t), "\n\n".join(t for t in thoughts if t), calls)
 
+# %% ../nbs/35_datadesigner.ipynb #bc98dd34
 def pi_coding_agent(path: Path, folder: Folder) -> Messages:
     "The messages and the row of a session of Pi"
     head, *entries = lines_of(path)

@@ -237,7 +237,7 @@ class Tally:
 def _count(counts: dict[str, int], names: Iterable[str]) -> None:
     for name in names: counts[name] = counts.get(name, 0) + 1
 
-# %% ../nbs/40_pipeline.ipynb #5f67b88f
+# %% ../nbs/40_pipeline.ipynb #5b72757e
 def label(path: str) -> str:
     "The name of a log without the folders of the machine it is on"
     if path == "-" or path.endswith(SPOOLED): return "stdin"
@@ -261,6 +261,7 @@ def _untyped(raw: memoryview) -> Any:
         try: return second_chance(raw)[0]
         except Rejected as e: return e
 
+# %% ../nbs/40_pipeline.ipynb #7da154b9
 _last: dict[Any, tuple[Format, Layout, Any, dict[str, Any]]] = {}
 
 def _known(log: Log, form: Layout, job: Job) -> tuple[Format, Layout, Any, dict[str, Any]]:
@@ -404,30 +405,11 @@ class _Maker(_Records):
             missing = Rejected("open", "the file ends before its list does: records are missing")
             yield self._reject(missing, b"", self.log.path, len(self.data), None)
 
-# %% ../nbs/40_pipeline.ipynb #b2d9b991
+# %% ../nbs/40_pipeline.ipynb #a4259f93
 LARGEST = 256 << 20   # bytes of one session, with all its files
 
-class _Session(_Maker):
-    "Makes the rows of a log that is a session"
-    def _session(self) -> Iterator[bytes | dict[str, Any]]:
-        files = _inner(self.log.path, self.format.inside)
-        size = len(self.data) + sum(f.stat().st_size for f in files)
-        if size > LARGEST and not self._begins_alone(): raise InputError(f"{self.log.path}: a session of {size / 1e6:.0f} MB, and at most {LARGEST >> 20} MB can be one row; cut it into several")
-        lines: list[Any] = []
-        notes: dict[str, Any] = {}
-        self.shared["facts"] = _facts(self.log.path, self.format.facts, notes)
-        yield from self._gather(lines, notes)
-        for path in files: yield from self._gather_file(str(path), lines, notes)
-        whole = self.layout.start, len(self.data)
-        for n, session in enumerate(self._split(lines)): yield self._row_of(session, dict(notes), n, lambda: whole)
-        yield from self._ending(True)
-
-    def _begins_alone(self) -> bool:
-        "Whether the first line is a session by itself"
-        a, b = exact(self.data, self.layout, self.layout.start, self.layout.start + 1)[0][0]
-        try: return self.format.alone(_careful(self.data[a:b], self.format)[0])
-        except Rejected: return False
-
+class _Lines(_Maker):
+    "Gathers the lines of a session"
     def _gather(self, lines: list[Any], notes: dict[str, Any]) -> Iterator[bytes | dict[str, Any]]:
         "Add the lines of this log to `lines`; yields a reject for each that cannot be read, and a row for each that is a session by itself"
         for n, (record, place) in enumerate(self.records(self.layout.start, len(self.data))):
@@ -449,6 +431,33 @@ class _Session(_Maker):
         if self.job.audit or not self.job.sample: return self.job.audit
         return n < DOUBLES or n < SAMPLE and self.tally.sampled < SAMPLE or n % EVERY == EVERY - 1
 
+    def _row_of(self, lines: list[Any], notes: dict[str, Any], n: int, place: Callable[[], tuple[int, int]]) -> bytes | dict[str, Any]:
+        context = Context(None, self.source, notes, self.shared, lambda: bytes(self.data[slice(*place())]).rstrip())
+        try: return _line(self.format, lines, context, self.job.line)
+        except Rejected as e: return self._reject(e, context.raw(), self.log.path, place()[0], n)
+
+# %% ../nbs/40_pipeline.ipynb #30960616
+class _Session(_Lines):
+    "Makes the rows of a log that is a session"
+    def _session(self) -> Iterator[bytes | dict[str, Any]]:
+        files = _inner(self.log.path, self.format.inside)
+        size = len(self.data) + sum(f.stat().st_size for f in files)
+        if size > LARGEST and not self._begins_alone(): raise InputError(f"{self.log.path}: a session of {size / 1e6:.0f} MB, and at most {LARGEST >> 20} MB can be one row; cut it into several")
+        lines: list[Any] = []
+        notes: dict[str, Any] = {}
+        self.shared["facts"] = _facts(self.log.path, self.format.facts, notes)
+        yield from self._gather(lines, notes)
+        for path in files: yield from self._gather_file(str(path), lines, notes)
+        whole = self.layout.start, len(self.data)
+        for n, session in enumerate(self._split(lines)): yield self._row_of(session, dict(notes), n, lambda: whole)
+        yield from self._ending(True)
+
+    def _begins_alone(self) -> bool:
+        "Whether the first line is a session by itself"
+        a, b = exact(self.data, self.layout, self.layout.start, self.layout.start + 1)[0][0]
+        try: return self.format.alone(_careful(self.data[a:b], self.format)[0])
+        except Rejected: return False
+
     def _gather_file(self, path: str, lines: list[Any], notes: dict[str, Any]) -> Iterator[bytes | dict[str, Any]]:
         "The same for another file of the session"
         try:
@@ -464,11 +473,7 @@ class _Session(_Maker):
         try: return [s for s in self.format.sessions(lines) if s]
         except Exception: return [lines]   # whatever is wrong with them is said when they are converted
 
-    def _row_of(self, lines: list[Any], notes: dict[str, Any], n: int, place: Callable[[], tuple[int, int]]) -> bytes | dict[str, Any]:
-        context = Context(None, self.source, notes, self.shared, lambda: bytes(self.data[slice(*place())]).rstrip())
-        try: return _line(self.format, lines, context, self.job.line)
-        except Rejected as e: return self._reject(e, context.raw(), self.log.path, place()[0], n)
-
+# %% ../nbs/40_pipeline.ipynb #afad3b97
 def _facts(path: str, name: str | None, notes: dict[str, Any]) -> Any:
     "What the file `name` beside a session says; None if there is none. If it cannot be read, the row says so"
     if not name or "://" in path or not (file := Path(path).with_name(name)).is_file(): return None

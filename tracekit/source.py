@@ -473,7 +473,7 @@ def layout(
     if mark not in (b"{", b"[") and not _is_lines(data, start, name): raise InputError(_not_json(data, start, name, None))
     return Layout("lines", start)
 
-# %% ../nbs/00_source.ipynb #7e8ca52f
+# %% ../nbs/00_source.ipynb #596b28ca
 def _line_end(data: Any, pos: int, most: int | None = None) -> int:
     "The position behind the line that holds `pos`, its newline included; looks no further than `most`"
     end = getattr(data, "obj", data).find(b"\n", pos, len(data) if most is None else most)   # of a memoryview the bytes behind it: many times faster than a pattern
@@ -504,6 +504,7 @@ def _line_of_its_own(data: memoryview, start: int) -> bool:
         return after_value(data[:line_end], start) == line_end and isinstance(following, dict | list)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError): return False
 
+# %% ../nbs/00_source.ipynb #77c61a25
 _ITEM_TYPES = ("message", "function_call", "function_call_output", "reasoning", "function")
 
 def _conversation(data: memoryview, start: int) -> bool:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['DROPPED', 'NO_EVENTS', 'Block', 'Message', 'Line', 'blocks_of', 'part_of', 'kept_of', 'Talk', 'Session',
+__all__ = ['DROPPED', 'NO_EVENTS', 'Block', 'Message', 'Spoken', 'Line', 'blocks_of', 'part_of', 'kept_of', 'Talk', 'Session',
            'claude_code', 'sessions', 'sniff', 'events', 'json_object', 'indexed', 'columns', 'metadata']
 
 # %% ../../nbs/formats/16_claude_code.ipynb #03ba6fa2
@@ -77,9 +77,9 @@ class Message(msgspec.Struct, gc=False):
     context_management: Any = None
     diagnostics: Any = None
 
-# %% ../../nbs/formats/16_claude_code.ipynb #4efa3c4b
-class Line(msgspec.Struct, gc=False):
-    "One line of a session"
+# %% ../../nbs/formats/16_claude_code.ipynb #02616eba
+class Spoken(msgspec.Struct, gc=False):
+    "What a line may say that has a message"
     type: str
     message: Message | None = None
     uuid: Any = None
@@ -118,7 +118,10 @@ class Line(msgspec.Struct, gc=False):
     forkedFrom: Any = None
     teamName: Any = None
     agentName: Any = None
-    # lines that are no messages
+
+# %% ../../nbs/formats/16_claude_code.ipynb #aa88c33f
+class Line(Spoken, gc=False):
+    "Any line of a session"
     summary: Any = None
     leafUuid: Any = None
     aiTitle: Any = None

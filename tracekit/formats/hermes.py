@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['DROPPED', 'Message', 'Line', 'failed', 'thinking', 'Talk', 'Session', 'chat_of', 'hermes', 'sessions', 'alone',
-           'sniff', 'events', 'columns', 'metadata']
+__all__ = ['DROPPED', 'Message', 'Exported', 'Line', 'failed', 'thinking', 'Talk', 'Session', 'chat_of', 'hermes', 'sessions',
+           'alone', 'sniff', 'events', 'columns', 'metadata']
 
 # %% ../../nbs/formats/18_hermes.ipynb #c236840b
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ DROPPED = {f"{at}{name}": why for at in ("", "messages[].") for name, why in {
     "api_content": "the message once more, as it was sent to the model",
 }.items()} | {"segments": "the messages once more, by the sessions that they were cut into"}
 
-# %% ../../nbs/formats/18_hermes.ipynb #3e36b73b
+# %% ../../nbs/formats/18_hermes.ipynb #b3466f31
 class Message(msgspec.Struct, gc=False):
     "One message of a session"
     role: Any = None
@@ -56,8 +56,9 @@ class Message(msgspec.Struct, gc=False):
     display_kind: Any = None
     display_metadata: Any = None
 
-class Line(Message, gc=False):
-    "A line of the gateway, or a whole session: the command line's document or one line of an export"
+# %% ../../nbs/formats/18_hermes.ipynb #6d6e7224
+class Exported(Message, gc=False):
+    "A session in the command line's form, or a line of an export"
     messages: list[Message] | None = None
     model: Any = None
     platform: Any = None
@@ -109,6 +110,10 @@ class Line(Message, gc=False):
     rewind_count: Any = None
     tool_names: Any = None
     system_prompt_hash: Any = None
+
+# %% ../../nbs/formats/18_hermes.ipynb #8b08cb29
+class Line(Exported, gc=False):
+    "A line of the gateway, or a whole session of any form"
     git_repo_root: Any = None
     git_metadata_generation: Any = None
     title_source: Any = None
@@ -181,7 +186,7 @@ def _kept(m: Message) -> dict[str, Any]: return {name: getattr(m, name) for name
 _KEPT = ("timestamp", "finish_reason", "id", "token_count", "tool_name", "name", "platform_message_id", "message_id", "effect_disposition", "observed", "active",
          "compacted", "compressed_summary", "display_kind", "display_metadata")
 
-# %% ../../nbs/formats/18_hermes.ipynb #8d904761
+# %% ../../nbs/formats/18_hermes.ipynb #946ee931
 class Session:
     "One session of any form"
     def __init__(self, lines: list[Line], context: Context):
@@ -225,6 +230,7 @@ def _by_state(messages: Iterable[Message]) -> tuple[list[Message], dict[str, lis
         else: on.append(m)
     return on, off
 
+# %% ../../nbs/formats/18_hermes.ipynb #b5c596d5
 @format("hermes", "sessions of the Hermes agent: state.db, session_*.json, the gateway's *.jsonl, hermes sessions export", session=True,
         home=("~/.hermes/state.db", "~/.hermes/sessions"), passed=("sessions.json",), facts="sessions.json", dropped=DROPPED)
 def hermes(lines: list[Line], context: Context) -> Iterable[dict[str, Any]]:

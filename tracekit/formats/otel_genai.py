@@ -68,7 +68,7 @@ def _chat(m: dict[str, Any], role: str) -> Said:
     answered = _id(m.get("tool_call_id", m.get("id") if role == "tool" else None))
     return Said(role, m.get("content"), tool_calls=calls or None, tool_call_id=answered, finish_reason=m.get("finish_reason"))
 
-# %% ../../nbs/formats/10_otel_genai.ipynb #3e7f13cc
+# %% ../../nbs/formats/10_otel_genai.ipynb #85edf702
 _DETAILS = "gen_ai.client.inference.operation.details"
 
 def _exchange(p: Piece) -> Exchange:
@@ -108,6 +108,7 @@ def _is_tool_definition(m: Any) -> bool:
     "Langfuse puts the tools that a model may use among its messages"
     return isinstance(m, dict) and m.get("role") == "tool" and isinstance(m.get("content"), dict) and m["content"].get("type") == "function"
 
+# %% ../../nbs/formats/10_otel_genai.ipynb #cb1ca41b
 def _or(*values: Any) -> Any: return next((v for v in values if v is not None), None)
 def _dicts(held: Any) -> list[dict[str, Any]]: return [e for e in held if isinstance(e, dict)] if isinstance(held := from_json(held), list) else []
 
