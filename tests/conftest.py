@@ -1,6 +1,7 @@
 """Where the tests find the sample, the makers' shared folder and the platform's own package."""
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -92,3 +93,8 @@ def real_log(request, shared):
 def scripted_log(request, shared):
     "One scripted tau2 log"
     return request.param
+
+
+def heed_ctrl_c():
+    "What a shell started in the background inherits that Ctrl-C is ignored; what is tested here is a command at a terminal"
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -13,7 +13,7 @@ from typing import Literal
 import pytest
 from chat_server import chat_server
 from click.testing import CliRunner
-from conftest import ROOT
+from conftest import ROOT, heed_ctrl_c
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
@@ -297,7 +297,7 @@ def test_a_run_that_is_cut_off_goes_on_without_asking_twice(tmp_path, how):
         started, kills = [sys.executable, "-c", SCRIPT, server.url, str(tmp_path/"o.jsonl")], 0
         dice = random.Random(5)
         for _ in range(40):
-            process = subprocess.Popen(started, cwd=ROOT, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(started, cwd=ROOT, stderr=subprocess.DEVNULL, preexec_fn=heed_ctrl_c)
             before = len(server.requests())
             while kills < 4 and process.poll() is None and len(server.requests()) < before + dice.randint(10, 90): time.sleep(0.01)
             if kills < 4 and process.poll() is None:

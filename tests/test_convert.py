@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from tracekit import MessageConverter, Rejected, Trace
-from tracekit.convert import Calls, arguments_text, failed, parts, result_content, short_hash
+from tracekit.convert import Calls, arguments_text, failed, fitting, parts, result_content, short_hash
 from tracekit.pipeline import read
 
 
@@ -323,3 +323,10 @@ def test_nothing_that_is_no_json_is_written(tmp_path):
 def test_no_simulations_give_no_rows(tmp_path):
     "An empty list is a sound log without records"
     assert rows_of(tmp_path, info={}, tasks=[]) == ([], []) and rows_of(tmp_path) == ([], [])
+
+
+def test_a_look_at_a_strange_record_never_fails(recwarn):
+    "Sniffing says no to what it does not expect; it does not raise, which would be told as a warning"
+    for calls in (1, "x", {"a": 1}, [1], None):
+        for role in ("assistant", 7, None): fitting({"messages"}, {"messages": [{"role": role, "content": 1, "tool_calls": calls}]})
+    assert not [w for w in recwarn if "sniff" in str(w.message)]

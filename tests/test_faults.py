@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from conftest import heed_ctrl_c
 from faults import (FIVE, HEAD, SIMS, array, assert_nothing_lost, assert_refused, assert_reject_is_whole, bare, changed, command, convert, convert_bytes,
                     digests, document, ids, lines, put, repeated, replaced, texts)
 
@@ -1158,11 +1159,6 @@ def test_an_error_ends_the_workers(two_runs, disk):
 
 
 CHILD = "import sys; import tracekit.pipeline as p; p.PART = 1 << 19; from tracekit.cli import main; main()"
-
-
-def heed_ctrl_c():
-    "What a shell started in the background inherits that Ctrl-C is ignored; what is tested here is a command at a terminal"
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

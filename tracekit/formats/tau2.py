@@ -188,7 +188,7 @@ def messages_of(sim: Simulation) -> list[Message]:
     if sim.mode == "full_duplex" or sim.mode is None and any([m.utterance_ids for m in messages]): return utterances((None, m) for m in messages)
     return messages
 
-# %% ../../nbs/formats/10_tau2.ipynb #dce0a1e5
+# %% ../../nbs/formats/10_tau2.ipynb #09cc2e5f
 @format("tau2", "tau2-bench and tau-bench results: messages, traj, trajectory or ticks", under="simulations", head=Head,
         wanted=("info", "tasks"), beside="simulations", dropped=DROPPED)
 def tau2(sim: Simulation, context: Context) -> Iterable[dict[str, Any]]:
@@ -220,7 +220,8 @@ _OWN = {"task_id", "reward_info", "termination_reason", "trial", "run_info", "si
 def _of_tau2(m: dict[str, Any]) -> bool:
     "Whether a message has what only those of tau2-bench have: turns and requestors, or calls that are not nested"
     if {"turn_idx", "requestor", "tool_messages"} & m.keys(): return True
-    return any(isinstance(c, dict) and "function" not in c and {"name", "arguments"} <= c.keys() for c in m.get("tool_calls") or () if isinstance(m.get("tool_calls"), list))
+    calls = m.get("tool_calls")
+    return isinstance(calls, list) and any(isinstance(c, dict) and "function" not in c and {"name", "arguments"} <= c.keys() for c in calls)
 
 def _training(record: dict[str, Any]) -> bool:
     "Whether this is a training row that tau2-bench publishes"
