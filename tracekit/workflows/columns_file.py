@@ -8,11 +8,12 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['ModelSpec', 'FieldSpec', 'ColumnSpec', 'ColumnsSpec', 'named_object', 'answer_model', 'read_columns']
 
-# %% ../../nbs/workflows/69_columns_file.ipynb #1422023b
+# %% ../../nbs/workflows/69_columns_file.ipynb #ace55f36
 import importlib.util
 import sys
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 # %% ../../nbs/workflows/69_columns_file.ipynb #29d5655b
 from pydantic import Field, create_model
@@ -25,24 +26,13 @@ from .columns import Pipeline
 from .model import Model
 from ..yamlfile import model_findings, read_yaml
 
-# %% ../../nbs/workflows/69_columns_file.ipynb #914bda94
-class ModelSpec(ClosedModel):
-    "A model of a columns file; see `Model`"
-    name: str
-    model: str | None = None
-    base_url: str | None = None
-    api_key_env: str | None = "OPENAI_API_KEY"
-    concurrency: int = 32
-    per_minute: float | None = None
-    timeout: float = 60.0
-    retries: int = 4
-    temperature: float | None = None
-    max_output: int | None = None
-    answers: int = 3
-    native: bool = False
-    stream: bool = False
-    settings: dict[str, Any] = {}
-    price: tuple[float, float] | None = None
+# %% ../../nbs/workflows/69_columns_file.ipynb #951e87d0
+def _settings(model: type) -> dict[str, Any]:
+    "The fields of `Model` as those of a file: the same types and defaults"
+    types = get_type_hints(model) | {"model": str | None}   # in a file a model is named
+    return {f.name: (types[f.name], Field(default_factory=f.default_factory) if f.default_factory is not MISSING else ... if f.default is MISSING else f.default) for f in fields(model)}
+
+ModelSpec = create_model("ModelSpec", __base__=ClosedModel, __doc__="A model of a columns file; see `Model`", **_settings(Model))
 
 class FieldSpec(ClosedModel):
     "A field of an answer"
@@ -67,7 +57,7 @@ class ColumnsSpec(ClosedModel):
     rows: str
     format: str = "auto"
     seed: int | str = 0
-    models: list[ModelSpec] = []
+    models: list[ModelSpec] = []  # type: ignore[valid-type]
     columns: list[ColumnSpec] = Field(min_length=1)
 
 # %% ../../nbs/workflows/69_columns_file.ipynb #17fc3d95
@@ -105,7 +95,7 @@ def answer_model(name: str, fields: dict[str, Any]) -> Any:
     try: return create_model("".join(w.title() for w in name.split("_")) or "Answer", **made)
     except (TypeError, ValueError, NameError) as e: raise InputError(f"column {name}: output: {e}") from None
 
-# %% ../../nbs/workflows/69_columns_file.ipynb #f89d7601
+# %% ../../nbs/workflows/69_columns_file.ipynb #e9c83d18
 def read_columns(path: str | Path) -> Pipeline:
     "The pipeline of a columns file; raises InputError, which names the line"
     doc = read_yaml(path)
@@ -115,7 +105,8 @@ def read_columns(path: str | Path) -> Pipeline:
     def at(where: tuple[str | int, ...], e: InputError) -> InputError: return InputError(str(doc.finding(where, str(e))))
     rows = Path(spec.rows).expanduser()
     made = Pipeline(spec.rows if "://" in spec.rows else folder/rows, seed=spec.seed, format=spec.format)
-    for n, m in enumerate(spec.models):
+    models: list[Any] = spec.models
+    for n, m in enumerate(models):
         try: made.models[m.name] = Model(**m.model_dump())
         except InputError as e: raise at(("models", n), e) from None
     for n, c in enumerate(doc.data["columns"]):
