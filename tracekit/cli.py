@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['main', 'sample_log', 'demo', 'convert', 'validate', 'run', 'score', 'view', 'rollouts', 'export', 'columns',
-           'formats']
+__all__ = ['main', 'sample_log', 'demo', 'convert', 'plan', 'part', 'join', 'verify', 'validate', 'run', 'score', 'view',
+           'rollouts', 'export', 'columns', 'formats']
 
 # %% ../nbs/70_cli.ipynb #e9b1b29c
 import json
@@ -20,13 +20,23 @@ from typing import Any
 # %% ../nbs/70_cli.ipynb #9ecfc6dc
 import click
 
-# %% ../nbs/70_cli.ipynb #8ab746a4
+# %% ../nbs/70_cli.ipynb #d71dd22f
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tracekit")
 def main() -> None:
     """Turn agent logs into traces, a dataset and a score.
 
     Begin with: tracekit demo"""
+
+class _Place(click.Path):
+    "A path of this machine, or an address such as s3://bucket/folder"
+    def __init__(self, **kwargs: Any): super().__init__(path_type=Path, **kwargs)
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if "://" not in str(value): return super().convert(value, param, ctx)
+        from tracekit.dataset import place
+        from tracekit.source import TracekitError
+        try: return place(value)
+        except TracekitError as e: self.fail(str(e), param, ctx)
 
 @contextmanager
 def _told() -> Iterator[None]:
@@ -50,14 +60,14 @@ def sample_log() -> Path:
     "The sample log that ships with tracekit: some twenty telecom-support conversations"
     return Path(__file__).parent/"data"/"telecom.json"
 
-# %% ../nbs/70_cli.ipynb #85e06e9d
+# %% ../nbs/70_cli.ipynb #7dca836c
 @main.command()
 @click.option(
     "-o",
     "out",
     default="tracekit-demo",
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=_Place(file_okay=False),
     help="Folder to write to.",
 )
 def demo(out: Path) -> None:
@@ -91,22 +101,24 @@ def demo(out: Path) -> None:
     click.echo("or the book, in JupyterLab:             make lab\n")
     click.echo(str(report).splitlines()[-1])
 
-# %% ../nbs/70_cli.ipynb #41fd6b24
+# %% ../nbs/70_cli.ipynb #43c51546
 _format = click.option("--format", "format", default="auto", show_default=True, metavar="NAME",
                        help="Format of the logs, see: tracekit formats; or a Python file that registers one.")
+
+_engine = click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+                       help="What runs the parts: processes of this machine, or a Ray cluster (pip install 'tracekit[ray]').")
+_workers = click.option("--workers", type=click.IntRange(1), help="Processes to use; all cores by default.")
 
 @main.command()
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option(
-    "-o", "out", default=".", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write to."
+    "-o", "out", default=".", show_default=True, type=_Place(file_okay=False), help="Folder to write to."
 )
 @click.option("--name", help="Name of the dataset; the name of the first input by default.")
 @_format
 @click.option("--to", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True, help="What to write.")
-@click.option("--workers", type=click.IntRange(1), help="Processes to use; all cores by default.")
-@click.option(
-    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="What runs the parts."
-)
+@_workers
+@_engine
 @click.option("--strict", is_flag=True, help="Stop at the first record that would be set aside.")
 @click.option("--resume", is_flag=True, help="Go on where a run that was cut off stopped.")
 @click.option("--audit", is_flag=True, help="Look at every record for fields that no rule names, not at a sample.")
@@ -119,13 +131,10 @@ def convert(inputs: tuple[str, ...], out: Path, name: str | None, format: str, t
     Records that cannot be converted go to DIR/NAME.rejects.jsonl, each with its reason, and the exit code is 3."""
     from tracekit.pipeline import convert as run
     from tracekit.pipeline import home_of
-    from tracekit.worker import cores
+    from tracekit.engine import cores
     if not inputs and format == "auto": raise click.UsageError("Missing argument 'INPUT...'.")
-    if engine == "ray":
-        click.echo("error: this version of tracekit has no ray engine yet; leave --engine out to use all cores of this machine", err=True)
-        sys.exit(1)
     with _told():
-        report = run(list(inputs) or [home_of(format)], out, name or (None if inputs else format), format=format, to=to, workers=workers or cores(),
+        report = run(list(inputs) or [home_of(format)], out, name or (None if inputs else format), format=format, to=to, workers=workers or cores(), engine=engine,
                      strict=strict, resume=resume, audit=audit, progress=sys.stderr.isatty())
     for line in _converted(report, to): click.echo(line)
     sys.exit(3 if report.rejected else 0)
@@ -141,7 +150,75 @@ def _converted(report: Any, to: str) -> Iterator[str]:
     if spec: yield f"next: {_command()} validate {spec}"
     yield last
 
-# %% ../nbs/70_cli.ipynb #6791aebe
+# %% ../nbs/70_cli.ipynb #0891b7fe
+@main.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-o", "out", default=".", show_default=True, type=_Place(file_okay=False), help="Folder to write to; all machines must see it.")
+@click.option("--name", help="Name of the dataset; the name of the first input by default.")
+@_format
+@click.option("--to", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True, help="What to write.")
+@click.option("--strict", is_flag=True, help="Stop at the first record that would be set aside.")
+@click.option("--resume", is_flag=True, help="Keep the parts that an earlier plan of the same inputs has finished.")
+@click.option("--audit", is_flag=True, help="Look at every record for fields that no rule names, not at a sample.")
+def plan(inputs: tuple[str, ...], out: Path, name: str | None, format: str, to: str, strict: bool, resume: bool, audit: bool) -> None:
+    """Cut logs into parts that many machines can convert: DIR/NAME.plan.json.
+
+    Then run tracekit part on the machines, for example in a job array of 100 tasks, and tracekit join once at the end."""
+    from tracekit.pipeline import prepared, work_of
+    from tracekit.scale import save_plan
+    with _told():
+        work = prepared(work_of(inputs, out, name, format=format, to=to, strict=strict, audit=audit), resume)
+        path = save_plan(work)
+    click.echo(f"{path}\n{_count(len(work.parts), 'part')}, {sum(p.size for p in work.parts)/1e9:.1f} GB")
+    click.echo(f"next, on each machine: {_command()} part {path} --index I --of N     (I from 0 to N-1; without them, all parts)")
+    click.echo(f"then, once:            {_command()} join {path}")
+
+@main.command()
+@click.argument("path", metavar="PLAN", type=_Place(dir_okay=False))
+@click.option("--index", type=click.IntRange(0), default=0, show_default=True, help="Number of this task in the array, from 0.")
+@click.option("--of", type=click.IntRange(1), default=1, show_default=True, help="How many tasks the array has.")
+@_workers
+def part(path: Path, index: int, of: int, workers: int | None) -> None:
+    "Convert the share of one task in an array; parts that are done stay done."
+    from tracekit.engine import cores
+    from tracekit.scale import convert_share, load_plan, share
+    with _told():
+        work = share(load_plan(path), index, of)
+        report = convert_share(work, workers or cores(), sys.stderr.isatty())
+    click.echo(f"{_count(len(work.parts), 'part')} done: rows {report.rows} rejected {report.rejected}")
+
+@main.command()
+@click.argument("path", metavar="PLAN", type=_Place(dir_okay=False))
+@_workers
+def join(path: Path, workers: int | None) -> None:
+    "Put the parts of a plan together into the dataset, and remove them."
+    from tracekit.engine import cores
+    from tracekit.scale import join_plan, load_plan
+    with _told():
+        to = load_plan(path).to
+        report = join_plan(path, workers or cores(), sys.stderr.isatty())
+    for line in _converted(report, to): click.echo(line)
+    sys.exit(3 if report.rejected else 0)
+
+def _count(n: int, noun: str) -> str: return f"{n} {noun}{'' if n == 1 else 's'}"
+
+# %% ../nbs/70_cli.ipynb #ef216c79
+@main.command()
+@click.argument("dataset", type=_Place())
+@_workers
+@_engine
+def verify(dataset: Path, workers: int | None, engine: str) -> None:
+    """Prove that every record of the logs is in exactly one row or one reject of a dataset.
+
+    DATASET is any of its files (.jsonl, .yaml, .manifest.json, a folder of Parquet parts). The logs are read again, record by record, from where they were converted; every row must come out the same.
+    The exit code is 1 if something differs."""
+    from tracekit.engine import cores
+    from tracekit.scale import verify as prove
+    with _told(): verdict = prove(dataset, workers or cores(), engine, progress=sys.stderr.isatty())
+    click.echo(str(verdict))
+    sys.exit(1 if verdict.findings else 0)
+
+# %% ../nbs/70_cli.ipynb #d3030afc
 def _tell(path: Path, env: Path | None = None) -> tuple[int, int]:
     "Print what is wrong with a file; how many findings refuse it, and how many are warnings"
     from tracekit.check import check
@@ -150,10 +227,8 @@ def _tell(path: Path, env: Path | None = None) -> tuple[int, int]:
     warned = sum(finding.level == "warning" for finding in findings)
     return len(findings) - warned, warned
 
-def _count(n: int, noun: str) -> str: return f"{n} {noun}{'' if n == 1 else 's'}"
-
 @main.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=_Place())
 def validate(files: tuple[Path, ...]) -> None:
     """Check datasets (.jsonl), uploads for other tools (Invariant), and the YAML files of a project, offline.
 
@@ -167,10 +242,9 @@ def validate(files: tuple[Path, ...]) -> None:
     )
     sys.exit(1 if found else 0)
 
-# %% ../nbs/70_cli.ipynb #de897475
+# %% ../nbs/70_cli.ipynb #c373f435
 _limit = click.option("--limit", type=click.IntRange(1), help="Score the first N samples only.")
 _ids = click.option("--id", "ids", multiple=True, metavar="ID", help="Score the samples with this id only; may be given several times.")
-_workers = click.option("--workers", type=click.IntRange(1), help="Processes to use; all cores by default.")
 _timeout = click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Seconds that a scorer may take for a sample.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 
@@ -181,20 +255,21 @@ def _report(result: Any, as_json: bool, saved: Path | None) -> None:
     tasks = result.tasks.values()
     sys.exit(1 if any(t.problem for t in tasks) else 3 if any(t.failed for t in tasks) else 0)
 
-# %% ../nbs/70_cli.ipynb #6bd16157
+# %% ../nbs/70_cli.ipynb #660582d7
 @main.command()
-@click.option("-f", "file", required=True, type=click.Path(path_type=Path), help="The run.yaml.")
+@click.option("-f", "file", required=True, type=_Place(), help="The run.yaml.")
 @click.option("-v", "only_check", is_flag=True, help="Only check the files, and the rows that they name.")
 @click.option("-w", "wait", is_flag=True, help="Wait for the end: always so here; the platform's command needs it.")
-@click.option("--env", type=click.Path(path_type=Path), help="File with NAME=value lines; .env in this folder by default.")
-@click.option("-o", "out", type=click.Path(file_okay=False, path_type=Path), help="Folder for results.jsonl, one row a sample.")
+@click.option("--env", type=_Place(), help="File with NAME=value lines; .env in this folder by default.")
+@click.option("-o", "out", type=_Place(file_okay=False), help="Folder for results.jsonl, one row a sample.")
 @_limit
 @_ids
 @_workers
+@_engine
 @_timeout
 @_json
 def run(file: Path, only_check: bool, wait: bool, env: Path | None, out: Path | None, limit: int | None, ids: tuple[str, ...],
-        workers: int | None, timeout: float, as_json: bool) -> None:
+        workers: int | None, engine: str, timeout: float, as_json: bool) -> None:
     """Run the tasks of a run.yaml over recorded traces, on this machine.
 
     The exit code is 1 if a task could not be run, 3 if samples failed."""
@@ -204,41 +279,42 @@ def run(file: Path, only_check: bool, wait: bool, env: Path | None, out: Path | 
         sys.exit(1 if found else 0)
     from tracekit.run import run as carry_out
     with _told():
-        result = carry_out(file, limit=limit, ids=ids, workers=workers, timeout=timeout, env=env, progress=sys.stderr.isatty())
+        result = carry_out(file, limit=limit, ids=ids, workers=workers, timeout=timeout, env=env, progress=sys.stderr.isatty(), engine=engine)
         if out: out.mkdir(parents=True, exist_ok=True)
         saved = result.save(out/"results.jsonl") if out else None
     _report(result, as_json, saved)
 
-# %% ../nbs/70_cli.ipynb #4b2c4271
+# %% ../nbs/70_cli.ipynb #fe455cf1
 @main.command()
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=_Place())
 @click.option("--scorer", required=True, metavar="telecom|tau2-db|trace|FILE.py", help="A scorer that comes with tracekit, or a Python file with compute_scores(sample, solver_output).")
 @click.option("--column", default="trace", show_default=True, help="Column of the traces.")
-@click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="File for the rows, as JSONL.")
+@click.option("-o", "out", type=_Place(dir_okay=False), help="File for the rows, as JSONL.")
 @_limit
 @_ids
 @_workers
+@_engine
 @_timeout
 @_json
 def score(dataset: Path, scorer: str, column: str, out: Path | None, limit: int | None, ids: tuple[str, ...], workers: int | None,
-          timeout: float, as_json: bool) -> None:
+          engine: str, timeout: float, as_json: bool) -> None:
     """Score the rows of a dataset (.jsonl, its .yaml spec, a folder of Parquet parts).
 
     telecom replays the calls of tau2-bench's telecom tasks, tau2-db compares the writes of retail and airline tasks, trace is the scorer of the platform's tutorial.
     The exit code is 3 if samples failed."""
     from tracekit.run import score as carry_out
     with _told():
-        result = carry_out(dataset, scorer, trace_column=column, limit=limit, ids=ids, workers=workers, timeout=timeout, progress=sys.stderr.isatty())
+        result = carry_out(dataset, scorer, trace_column=column, limit=limit, ids=ids, workers=workers, timeout=timeout, progress=sys.stderr.isatty(), engine=engine)
         if out: out.parent.mkdir(parents=True, exist_ok=True)
         saved = result.save(out) if out else None
     _report(result, as_json, saved)
 
-# %% ../nbs/70_cli.ipynb #0f2e4843
+# %% ../nbs/70_cli.ipynb #36acbd74
 @main.command()
 @click.argument("file")
-@click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="The page to write; NAME.html in this folder by default.")
+@click.option("-o", "out", type=_Place(dir_okay=False), help="The page to write; NAME.html in this folder by default.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Show the first N rows; of a result, those that failed first.")
-@click.option("--dataset", type=click.Path(path_type=Path), help="The dataset that was scored, if FILE holds results that do not say it.")
+@click.option("--dataset", type=_Place(), help="The dataset that was scored, if FILE holds results that do not say it.")
 @click.option("--title", default="", help="Title of the page.")
 @_format
 def view(file: str, out: Path | None, limit: int, dataset: Path | None, title: str, format: str) -> None:
@@ -251,12 +327,12 @@ def view(file: str, out: Path | None, limit: int, dataset: Path | None, title: s
         page = write_page(given, out or Path(f"{name_of(file)}.html"), title or ("" if hasattr(given, "tasks") else name_of(file)), limit, dataset)
     click.echo(f"{page}  ({page.stat().st_size/1e6:.1f} MB)\nopen it in a browser: {page.resolve().as_uri()}")
 
-# %% ../nbs/70_cli.ipynb #40caf508
+# %% ../nbs/70_cli.ipynb #367fabc5
 @main.command()
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=_Place())
 @_format
 @click.option("--like", type=click.Choice(["data-designer"]), help="Make the rows exactly as NeMo Data Designer does.")
-@click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@click.option("-o", "out", type=_Place(dir_okay=False), help="File to write.")
 @_workers
 def rollouts(path: Path | None, format: str, like: str | None, out: Path | None, workers: int | None) -> None:
     """Turn sessions of coding agents into normalized rollout rows, one a line.
@@ -265,7 +341,7 @@ def rollouts(path: Path | None, format: str, like: str | None, out: Path | None,
     from tracekit.dataset import atomic
     from tracekit.pipeline import told
     from tracekit.rollouts import write_rollouts
-    from tracekit.worker import cores
+    from tracekit.engine import cores
     if path is None and format == "auto": raise click.UsageError("Missing argument 'PATH'.")
     rejects: list[dict[str, Any]] = []
     with _told(), atomic(out) if out else nullcontext(sys.stdout.buffer) as target:
@@ -274,11 +350,11 @@ def rollouts(path: Path | None, format: str, like: str | None, out: Path | None,
     click.echo(f"rows {count} set aside {len(rejects)}", err=True)
     sys.exit(0 if not rejects else 3 if count else 1)
 
-# %% ../nbs/70_cli.ipynb #64f24d8e
+# %% ../nbs/70_cli.ipynb #d146439d
 @main.command()
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=_Place())
 @click.option("--to", required=True, metavar="FORMAT", help="Format to write; see: tracekit formats.")
-@click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; NAME.FORMAT.jsonl in this folder by default. A name ending with .json gives one document.")
+@click.option("-o", "out", type=_Place(dir_okay=False), help="File to write; NAME.FORMAT.jsonl in this folder by default. A name ending with .json gives one document.")
 def export(dataset: Path, to: str, out: Path | None) -> None:
     """Write a dataset (.jsonl, its .yaml spec, a folder of Parquet parts) in another format.
 
@@ -289,10 +365,10 @@ def export(dataset: Path, to: str, out: Path | None) -> None:
     click.echo(str(done))
     sys.exit(3 if done.rejected else 0)
 
-# %% ../nbs/70_cli.ipynb #36cd144d
+# %% ../nbs/70_cli.ipynb #4e966260
 @main.command()
-@click.argument("spec", metavar="SPEC.yaml", type=click.Path(path_type=Path))
-@click.option("-o", "out", type=click.Path(dir_okay=False, path_type=Path), help="File to write, .jsonl or .parquet; NAME.jsonl in this folder by default.")
+@click.argument("spec", metavar="SPEC.yaml", type=_Place())
+@click.option("-o", "out", type=_Place(dir_okay=False), help="File to write, .jsonl or .parquet; NAME.jsonl in this folder by default.")
 @click.option("--limit", type=click.IntRange(1), help="Read the first N rows only.")
 @click.option("--preview", "show", type=click.IntRange(1), help="Show the first N records, and write nothing.")
 @click.option("--resume", is_flag=True, help="Go on with the answers of a run that was cut off.")

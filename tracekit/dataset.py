@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PARQUET_BYTES', 'UPLOAD_LIMIT', 'Filter', 'Source', 'Key', 'Name', 'atomic', 'dataset_key', 'spec', 'spec_text',
-           'Dataset', 'write_parquet', 'column_kinds', 'link_findings', 'difference', 'row_findings', 'jsonl_findings',
-           'plain_findings', 'csv_findings', 'CompareFilter', 'MemberFilter', 'StateFilter', 'LocalSource',
-           'FolderSource', 'UrlSource', 'HubSource', 'ServiceSource', 'LangsmithSource', 'PhoenixSource',
+__all__ = ['PARQUET_BYTES', 'GROUP_BYTES', 'UPLOAD_LIMIT', 'Filter', 'Source', 'Key', 'Name', 'place', 'is_remote', 'atomic',
+           'put', 'dataset_key', 'spec', 'spec_text', 'Dataset', 'write_parquet', 'write_part', 'column_kinds',
+           'note_kinds', 'common_kinds', 'rows_between', 'link_findings', 'difference', 'row_findings',
+           'jsonl_findings', 'plain_findings', 'csv_findings', 'CompareFilter', 'MemberFilter', 'StateFilter',
+           'LocalSource', 'FolderSource', 'UrlSource', 'HubSource', 'ServiceSource', 'LangsmithSource', 'PhoenixSource',
            'ClaudeCodeSource', 'InspectSource', 'sound_key', 'sound_name', 'DebugOptions', 'Generator', 'DatasetSpec',
            'data_path', 'source_findings', 'spec_findings', 'first_columns', 'validate']
 
-# %% ../nbs/30_dataset.ipynb #d5eda62c
+# %% ../nbs/30_dataset.ipynb #76030ea8
 import csv
 import json
 import mmap
 import os
 import re
+import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -36,20 +38,44 @@ from .source import InputError, SchemaError
 from .trace import ClosedModel, Shown, Trace
 from .yamlfile import At, Doc, Finding, load_yaml, model_findings, read_yaml
 
-# %% ../nbs/30_dataset.ipynb #eeae79cc
-@contextmanager
-def atomic(path: str | Path) -> Iterator[IO[bytes]]:
-    "Write a file that appears under `path` only when it is whole; on an error the old one stays and nothing else is left"
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+# %% ../nbs/30_dataset.ipynb #166cb23c
+def place(path: str | Path) -> Path:
+    "A path on this machine or, for an address such as s3://bucket/folder, one of fsspec's that is used in the same way"
+    if "://" not in str(path): return Path(path)
+    from upath import UPath
     try:
-        with open(unfinished, "wb") as f:
+        found: Any = UPath(str(path))
+        found.fs  # noqa: B018  the package that talks to the store is imported here
+    except (ImportError, ValueError) as e: raise InputError(f"{path}: opening it needs another package ({e})") from e
+    return found
+
+def is_remote(path: Path) -> bool: return "://" in str(path)
+
+# %% ../nbs/30_dataset.ipynb #30c1ffda
+@contextmanager
+def atomic(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
+    "Write a file that appears under `path` only when it is whole; on an error the old one stays and nothing else is left. `sync` waits for the disk"
+    path = place(path)
+    if is_remote(path):
+        with tempfile.NamedTemporaryFile(buffering=1 << 20) as f:
             yield f
             f.flush()
-            os.fsync(f.fileno())
+            put(Path(f.name), path)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    try:
+        with open(unfinished, "wb", buffering=1 << 20) as f:
+            yield f
+            f.flush()
+            if sync: os.fsync(f.fileno())
         os.replace(unfinished, path)
     finally: unfinished.unlink(missing_ok=True)
+
+def put(source: Path, target: Any) -> None:
+    "Upload a file; it is there when all of it is"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.fs.put_file(str(source), target.path)
 
 # %% ../nbs/30_dataset.ipynb #bf9b452f
 def dataset_key(name: str) -> str:
@@ -64,18 +90,18 @@ def spec_text(name: str, file_path: str) -> bytes:
     "The spec as YAML text"
     return yaml.safe_dump(spec(name, file_path), sort_keys=False, allow_unicode=True, width=1000).encode()
 
-# %% ../nbs/30_dataset.ipynb #48d3e9b3
+# %% ../nbs/30_dataset.ipynb #23d46a19
 class Dataset(Shown):
     "The rows of a dataset, by the path of its .jsonl file, its .yaml spec or its folder of Parquet parts"
     def __init__(self, path: str | Path):
-        self.path = _rows_of(Path(path))
+        self.path = _rows_of(place(path))
         self._starts: list[int] | None = None
 
     def plain(self) -> Iterator[dict[str, Any]]:
         "Every row as plain data"
         if self.path.is_dir() or self.path.suffix == ".parquet": yield from _parquet_rows(self.path)
         else:
-            with open(self.path, "rb") as f:
+            with self.path.open("rb") as f:
                 for number, text in enumerate(f, 1):
                     if text.strip(): yield _plain(text, f"{self.path}:{number}")
 
@@ -90,7 +116,7 @@ class Dataset(Shown):
         "Row number `n` as plain data, read from its place in the file"
         if self.path.suffix != ".jsonl": return _parquet_row(self.path, range(len(self))[n])
         start = self.starts[n]
-        with open(self.path, "rb") as f:
+        with self.path.open("rb") as f:
             f.seek(start)
             return _plain(f.readline(), f"{self.path}: row {n}")
 
@@ -100,7 +126,7 @@ class Dataset(Shown):
         if self._starts is None:
             if self.path.suffix != ".jsonl": self._starts = list(range(sum(table.metadata.num_rows for table, _ in _parquet_files(self.path))))
             else:
-                with open(self.path, "rb") as f: self._starts = [at for at, text in _lines(f) if not text.isspace()]
+                with self.path.open("rb") as f: self._starts = [at for at, text in _lines(f) if not text.isspace()]
         return self._starts
 
     def column(self, name: str) -> list[Any]:
@@ -138,26 +164,33 @@ def _plain(text: bytes, where: str) -> dict[str, Any]:
     if not isinstance(row, dict): raise SchemaError(f"{where}: a row is an object, got {type(row).__name__}")
     return row
 
-# %% ../nbs/30_dataset.ipynb #12c2271a
+# %% ../nbs/30_dataset.ipynb #59f29736
 PARQUET_BYTES = 256 << 20   # JSON bytes in one Parquet part
+GROUP_BYTES = PARQUET_BYTES // 8   # in one row group, which is what a reader reads at once
 
 def write_parquet(rows: Iterable[bytes], kinds: dict[str, str], folder: Path) -> list[Path]:
     "Write rows (lines of JSON) as Parquet parts of about `PARQUET_BYTES`; `kinds` gives each column's kind (see `column_kinds`)"
+    made: list[Path] = []
+    for batch in _by_size(rows, PARQUET_BYTES):
+        made.append(folder/f"part-{len(made):05}.parquet")
+        write_part(batch, kinds, made[-1])
+    return made
+
+def write_part(rows: Iterable[bytes], kinds: dict[str, str], path: Path) -> int:
+    "Write rows as one Parquet file, in groups of `GROUP_BYTES`; how many there are"
     import pyarrow as pa
     import pyarrow.parquet as pq
-    types = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
+    types, count = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}, 0
     schema = pa.schema(
         [pa.field(n, types.get(k, pa.string())) for n, k in kinds.items()],
         metadata={"tracekit.json": json.dumps([n for n, k in kinds.items() if k == "json"])},
     )
-    made: list[Path] = []
-    for batch in _by_size(rows, PARQUET_BYTES):
-        made.append(folder/f"part-{len(made):05}.parquet")
-        with pq.ParquetWriter(made[-1], schema, compression="zstd") as writer:
-            for group in _by_size(batch, PARQUET_BYTES // 8):
-                plain = [_cells(msgspec.json.decode(text), kinds) for text in group]
-                writer.write_table(pa.Table.from_pylist(plain, schema))
-    return made
+    with atomic(path, sync=False) as f, pq.ParquetWriter(f, schema, compression="zstd") as writer:
+        for group in _by_size(rows, GROUP_BYTES):
+            plain = [_cells(msgspec.json.decode(text), kinds) for text in group]
+            writer.write_table(pa.Table.from_pylist(plain, schema))
+            count += len(plain)
+    return count
 
 def _by_size(rows: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     group: list[bytes] = []
@@ -170,12 +203,19 @@ def _by_size(rows: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
             group, total = [], 0
     if group: yield group
 
-# %% ../nbs/30_dataset.ipynb #7e73f2e7
+# %% ../nbs/30_dataset.ipynb #178ceda1
 def column_kinds(rows: Iterable[bytes]) -> dict[str, str]:
     "The kind of every column: bool, int, float or str if all its values are, else json"
     seen: dict[str, set[str]] = {}
-    for text in rows:
-        for name, value in msgspec.json.decode(text).items(): seen.setdefault(name, set()).add(_kind(value))
+    for text in rows: note_kinds(text, seen)
+    return common_kinds(seen)
+
+def note_kinds(row: bytes, seen: dict[str, set[str]]) -> None:
+    "Add the kinds of a row's values to those that were seen in each column"
+    for name, value in msgspec.json.decode(row).items(): seen.setdefault(name, set()).add(_kind(value))
+
+def common_kinds(seen: dict[str, set[str]]) -> dict[str, str]:
+    "The kind of each column, by the kinds that were seen in it"
     return {name: _common(kinds - {"null"}) for name, kinds in seen.items()}
 
 def _kind(value: Any) -> str:
@@ -198,19 +238,24 @@ def _parquet_files(path: Path) -> Iterator[tuple[Any, list[str]]]:
     "The Parquet files of a dataset, each with the names of the columns that hold JSON text"
     import pyarrow.parquet as pq
     for file in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
-        table = pq.ParquetFile(file)
+        table = pq.ParquetFile(file.open("rb") if is_remote(file) else file)
         yield table, json.loads((table.schema_arrow.metadata or {}).get(b"tracekit.json", b"[]"))
 
 def _decoded(batch: Any, nested: list[str]) -> Iterator[dict[str, Any]]:
     for row in batch.to_pylist(): yield {n: msgspec.json.decode(v) if n in nested and v is not None else v for n, v in row.items()}
 
-def _parquet_row(path: Path, n: int) -> dict[str, Any]:
-    "Row number `n`, of which only the row group that holds it is read"
+def rows_between(path: Path, start: int, stop: int) -> Iterator[dict[str, Any]]:
+    "Rows number `start` to `stop` of a Parquet dataset, of which only the row groups that hold them are read"
+    at = 0
     for table, nested in _parquet_files(path):
         for g in range(table.num_row_groups):
             rows = table.metadata.row_group(g).num_rows
-            if n < rows: return next(_decoded(table.read_row_group(g).slice(n, 1), nested))
-            n -= rows
+            if at < stop and at + rows > start: yield from _decoded(table.read_row_group(g).slice(max(0, start - at), min(stop, at + rows) - max(start, at)), nested)
+            at += rows
+
+def _parquet_row(path: Path, n: int) -> dict[str, Any]:
+    "Row number `n`"
+    for row in rows_between(path, n, n + 1): return row
     raise IndexError(n)
 
 # %% ../nbs/30_dataset.ipynb #7183de5c

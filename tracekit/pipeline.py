@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PART', 'SPOOLED', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'LARGEST', 'FEW', 'Span', 'Part', 'logs_of', 'home_of',
-           'spans_of', 'plan', 'parts_of', 'reject', 'told', 'Job', 'Tally', 'label', 'span_lines', 'convert_part',
-           'atomic_part', 'seamed', 'Report', 'append', 'Stopped', 'made_parts', 'join', 'default_name', 'mapped',
-           'convert', 'read']
+__all__ = ['PART', 'SPOOLED', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'LARGEST', 'FEW', 'Run', 'Span', 'Part', 'Deaths',
+           'logs_of', 'home_of', 'spans_of', 'plan', 'parts_of', 'reject', 'told', 'Job', 'Tally', 'label', 'Trail',
+           'learned', 'span_lines', 'convert_part', 'Converting', 'seamed', 'Report', 'append', 'Stopped', 'made_parts',
+           'Work', 'join', 'move', 'Packing', 'groups_of', 'manifest_text', 'default_name', 'fingerprint', 'remove',
+           'running', 'mapped', 'shown', 'watched', 'convert', 'work_of', 'prepared', 'clear', 'told_errors', 'read']
 
-# %% ../nbs/40_pipeline.ipynb #11d558fb
+# %% ../nbs/40_pipeline.ipynb #4bfc2bf7
+import builtins
 import errno
 import hashlib
 import os
 import shutil
-import signal
 import sys
-import threading
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -27,14 +28,15 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 # %% ../nbs/40_pipeline.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/40_pipeline.ipynb #16d0aca1
+# %% ../nbs/40_pipeline.ipynb #f98adfad
 from .convert import FORMATS, Context, Format, ambiguous, detect, fitting, format_file, load_formats, named_format, record_members
-from .dataset import atomic, column_kinds, spec_text, write_parquet
+from .dataset import PARQUET_BYTES, atomic, common_kinds, is_remote, note_kinds, place, put, spec_text, write_part
+from .engine import TRIES, Died, named_engine, ordered
 from .row import Row, build, check, line
 from tracekit.source import (
     Batch,
@@ -58,7 +60,7 @@ from tracekit.source import (
     typed,
 )
 
-# %% ../nbs/40_pipeline.ipynb #7be4abe2
+# %% ../nbs/40_pipeline.ipynb #e5574a2f
 PART = 8 << 20   # bytes of input in one part
 
 @dataclass(frozen=True)
@@ -75,6 +77,14 @@ class Part:
     number: int
     spans: tuple[Span, ...]
     size: int
+    deaths: Deaths | None = None   # what is known of the processes that died over it
+
+@dataclass(frozen=True)
+class Deaths:
+    "Where in a part the last process died (number of the span, and of the step in it) and how often in a row; and where to go no more, with the cause"
+    place: tuple[int, int] | None = None
+    count: int = 1
+    fatal: tuple[tuple[tuple[int, int], str], ...] = ()
 
 # %% ../nbs/40_pipeline.ipynb #fb08c9f1
 def _folded(paths: Sequence[str]) -> list[str]:
@@ -207,7 +217,7 @@ def told(reject: dict[str, Any]) -> str:
     at = "" if reject["path"] == "$" else f" at {reject['path']}"
     return f"{reject['file']}{place}: {reject['cause']}{at} ({reject['stage']})"
 
-# %% ../nbs/40_pipeline.ipynb #07ce1aaa
+# %% ../nbs/40_pipeline.ipynb #4ec73976
 @dataclass(frozen=True)
 class Job:
     "What all parts of one conversion share"
@@ -216,6 +226,7 @@ class Job:
     audit: bool = False
     strict: bool = False
     sample: bool = True
+    kinds: bool = False   # note the kinds of the columns' values, for Parquet
     line: Callable[[dict[str, Any]], Any] = line   # what is made of a row
     lines: Callable[[Span, Job, Tally], Iterable[Any]] | None = None   # what makes the lines of a span, if not `span_lines`
 
@@ -233,6 +244,10 @@ class Tally:
     repeated: dict[str, int] = field(default_factory=dict)                 # key written twice -> how often in the sample
     mended: int = 0
     sampled: int = 0
+    kinds: dict[str, list[str]] = field(default_factory=dict)   # column -> the kinds of its values
+    written: int = 0                                            # bytes of the rows
+    fatal: list[tuple[tuple[int, int], str]] = field(default_factory=list)   # see Deaths
+    trail: ClassVar[Trail | None] = None
 
 def _count(counts: dict[str, int], names: Iterable[str]) -> None:
     for name in names: counts[name] = counts.get(name, 0) + 1
@@ -260,6 +275,44 @@ def _untyped(raw: memoryview) -> Any:
     except Rejected:
         try: return second_chance(raw)[0]
         except Rejected as e: return e
+
+# %% ../nbs/40_pipeline.ipynb #99d8c79c
+class Trail:
+    "Notes every step in a file before it is taken; raises Rejected for one that is known to be fatal"
+    def __init__(self, path: Path | None = None, fatal: Iterable[tuple[tuple[int, int], str]] = ()):
+        self.path, self.fatal, self.at = path, dict(fatal), (-1, 0)
+        if path: path.unlink(missing_ok=True)
+        self.file = path.open("wb", buffering=0) if path and not is_remote(path) else None
+
+    def span(self) -> None: self._take((self.at[0] + 1, 0))
+    def step(self) -> None: self._take((self.at[0], self.at[1] + 1))
+
+    def _take(self, place: tuple[int, int]) -> None:
+        self.at = place
+        if self.file: os.pwrite(self.file.fileno(), b"%9d %9d" % place, 0)
+        elif self.path: self.path.write_bytes(b"%d %d" % place)
+        if cause := self.fatal.get(place): raise Rejected("crash", f"{cause}, twice, while this was read or converted")
+
+    def close(self) -> None:
+        if self.file: self.file.close()
+
+    @staticmethod
+    def last(path: Path) -> tuple[int, int] | None:
+        "The last place of a trail; None if there is none"
+        try: found = path.read_bytes().split()
+        except FileNotFoundError: return None
+        return (int(found[0]), int(found[1])) if len(found) == 2 else None
+
+def learned(part: Part, cause: str, place: tuple[int, int] | None) -> Part:
+    "The part with what is learned from one more death, at `place`; raises Died if that leads nowhere"
+    known = part.deaths
+    if known is None: return replace(part, deaths=Deaths())   # from now on with a trail
+    if place != known.place: return replace(part, deaths=replace(known, place=place, count=1))
+    if place is None or place in dict(known.fatal) and not place[1]:
+        if known.count >= TRIES: raise Died(f"{cause}, {known.count + 1} times, over {plain_path(part.spans[0].path)} (part {part.number})")
+        return replace(part, deaths=replace(known, count=known.count + 1))
+    if place in dict(known.fatal): place = place[0], 0        # it died between two steps: the span cannot be read
+    return replace(part, deaths=replace(known, fatal=(*known.fatal, (place, cause))))
 
 # %% ../nbs/40_pipeline.ipynb #7da154b9
 _last: dict[Any, tuple[Format, Layout, Any, dict[str, Any]]] = {}
@@ -302,7 +355,7 @@ def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
     return detect(keys, None, log.path)
 
-# %% ../nbs/40_pipeline.ipynb #2f3464f3
+# %% ../nbs/40_pipeline.ipynb #4264e2c3
 SAMPLE, EVERY = 100, 1000   # the audit looks at the first records of a file, and at every thousandth of each part
 DOUBLES = 10                # repeated keys are looked for in the first records only; of many sessions in one part, only these lines are audited
 
@@ -311,6 +364,7 @@ def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str,
     "Every record of a span as the line of its row or, if it has to be set aside, as a reject"
     count, end = 0, span.stop
     try:
+        if tally.trail: tally.trail.span()
         if job.format != "auto": named_format(job.format)   # a format of the user's own says where its records are
         with Log(span.path) as log:
             form = span.form or layout(log.data, span.path, *record_members())
@@ -328,7 +382,7 @@ def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str,
         yield reject(e, span.path, b"")
     tally.spans.append((plain_path(span.path), span.start, end, count))
 
-# %% ../nbs/40_pipeline.ipynb #bcbf7390
+# %% ../nbs/40_pipeline.ipynb #d92bb407
 class _Records:
     "Finds the records of one log"
     def __init__(self, log: Log, form: Layout, job: Job, tally: Tally, known: tuple[Format, Layout, Any, dict[str, Any]] | None = None):
@@ -340,7 +394,7 @@ class _Records:
     def records(self, start: int, stop: int) -> Iterator[tuple[Any, Callable[[], tuple[int, int]]]]:
         "Each record of data[start:stop], typed (None: to be read carefully), with a function that tells its extent"
         self.end = start
-        for batch in batches(self.data, self.layout, start, stop, self.format.many):
+        for batch in batches(self.data, self.layout, start, stop, None if self.tally.trail else self.format.many):
             self.end = batch.stop
             places = _Places(self.data, self.layout, batch)
             for n, record in enumerate(batch.records if batch.records is not None else [None] * len(batch.extents or ())):
@@ -364,7 +418,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #dce49012
+# %% ../nbs/40_pipeline.ipynb #3a976a7e
 class _Maker(_Records):
     "Makes a line or a reject of a record"
     def _made(
@@ -374,6 +428,7 @@ class _Maker(_Records):
         context = Context(self.head, self.source, {}, self.shared, lambda: bytes(data[slice(*place())]).rstrip())
         if "unused_head" in self.shared: context.notes["unused_head"] = self.shared["unused_head"]
         try:
+            if self.tally.trail: self.tally.trail.step()
             if record is None:
                 record, mended = _careful(data[slice(*place())], self.format)
                 if mended: context.notes["repaired"] = mended
@@ -405,7 +460,7 @@ class _Maker(_Records):
             missing = Rejected("open", "the file ends before its list does: records are missing")
             yield self._reject(missing, b"", self.log.path, len(self.data), None)
 
-# %% ../nbs/40_pipeline.ipynb #a4259f93
+# %% ../nbs/40_pipeline.ipynb #5ec42317
 LARGEST = 256 << 20   # bytes of one session, with all its files
 
 class _Lines(_Maker):
@@ -414,6 +469,7 @@ class _Lines(_Maker):
         "Add the lines of this log to `lines`; yields a reject for each that cannot be read, and a row for each that is a session by itself"
         for n, (record, place) in enumerate(self.records(self.layout.start, len(self.data))):
             try:
+                if self.tally.trail: self.tally.trail.step()
                 mended: list[str] = []
                 if record is None: record, mended = _careful(self.data[slice(*place())], self.format)
                 own = {} if (alone := self.format.alone(record)) else notes
@@ -433,7 +489,9 @@ class _Lines(_Maker):
 
     def _row_of(self, lines: list[Any], notes: dict[str, Any], n: int, place: Callable[[], tuple[int, int]]) -> bytes | dict[str, Any]:
         context = Context(None, self.source, notes, self.shared, lambda: bytes(self.data[slice(*place())]).rstrip())
-        try: return _line(self.format, lines, context, self.job.line)
+        try:
+            if self.tally.trail: self.tally.trail.step()
+            return _line(self.format, lines, context, self.job.line)
         except Rejected as e: return self._reject(e, context.raw(), self.log.path, place()[0], n)
 
 # %% ../nbs/40_pipeline.ipynb #30960616
@@ -538,45 +596,66 @@ class _Reader(_Session):
             except InputError as e: yield self._reject(Rejected("open", str(e)), b"", str(files[name]), 0, n)
         self.end = len(self.data)
 
-# %% ../nbs/40_pipeline.ipynb #f2b283ee
+# %% ../nbs/40_pipeline.ipynb #aafbe31f
 def convert_part(job: Job, part: Part) -> Tally:
     "Convert one part into files in `job.folder`, unless they are there already"
-    base = Path(job.folder)/f"{part.number:06}"
+    base = place(job.folder)/f"{part.number:06}"
     done = base.with_suffix(".done")
     if done.exists(): return msgspec.json.decode(done.read_bytes(), type=Tally)
     tally = Tally(bytes=part.size)
     with ExitStack() as files:
-        rows, rejects = files.enter_context(atomic_part(base.with_suffix(".rows"))), None
+        if part.deaths:
+            tally.fatal = list(part.deaths.fatal)
+            tally.trail = Trail(base.with_suffix(".trail"), tally.fatal)  # type: ignore[misc]
+            files.callback(tally.trail.close)
+        rows, rejects = _Sink(files, base.with_suffix(".rows")), _Sink(files, base.with_suffix(".rejects"))
+        seen: dict[str, set[str]] = {}
+        rows.open()
         for span in part.spans:
             for made in (job.lines or span_lines)(span, job, tally):
                 if isinstance(made, dict):
-                    rejects = rejects or files.enter_context(atomic_part(base.with_suffix(".rejects")))
-                    rejects.write(line(made))
+                    rejects.add([line(made)])
                     tally.rejected += 1
                 else:
-                    rows.writelines([made] if isinstance(made, bytes) else made)   # a long line may come piece by piece
+                    rows.add([made] if isinstance(made, bytes) else made)   # a long line may come piece by piece
+                    if job.kinds: note_kinds(made, seen)
                     tally.rows += 1
-    with atomic_part(done) as f: f.write(msgspec.json.encode(tally))
+        tally.kinds, tally.written = {name: sorted(kinds) for name, kinds in seen.items()}, rows.size
+    vars(tally).pop("trail", None)   # it is no part of what is told
+    with atomic(done, sync=False) as f: f.write(msgspec.json.encode(tally))
     return tally
 
-# %% ../nbs/40_pipeline.ipynb #4b99eae0
-@contextmanager
-def atomic_part(path: Path) -> Iterator[IO[bytes]]:
-    "Like `atomic`, without waiting for the disk"
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(unfinished, "wb", buffering=1 << 20) as f: yield f
-        os.replace(unfinished, path)
-    finally: unfinished.unlink(missing_ok=True)
+class _Sink:
+    "A file that is made when the first line comes; counts what is written"
+    def __init__(self, files: ExitStack, path: Path):
+        self.files, self.path, self.size = files, path, 0
+        self.file: IO[bytes] | None = None
 
-# %% ../nbs/40_pipeline.ipynb #205d32b7
+    def open(self) -> IO[bytes]:
+        self.file = self.file or self.files.enter_context(atomic(self.path, sync=False))
+        return self.file
+
+    def add(self, pieces: Iterable[bytes]) -> None:
+        f = self.open()
+        for piece in pieces:
+            self.size += f.write(piece)
+
+# %% ../nbs/40_pipeline.ipynb #7cccb42d
+@dataclass(frozen=True)
+class Converting:
+    "The task of an engine: to convert a part"
+    job: Job
+    def __call__(self, part: Part) -> Tally: return convert_part(self.job, part)
+    def again(self, part: Part, cause: str) -> Part: return learned(part, cause, Trail.last(place(self.job.folder)/f"{part.number:06}.trail"))
+
+# %% ../nbs/40_pipeline.ipynb #da560d4a
 def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterator[tuple[Part, Tally]]:
     "Each part with its tally, in order; a part that did not begin where the one before it ended is converted again"
     ends: dict[str, int] = {}
     for tally, part in zip(tallies, parts):   # in this order the engine sees its end
         moved = tuple(replace(s, start=ends[p]) if s.form and (p := plain_path(s.path)) in ends else s for s in part.spans)
         if moved != part.spans:
-            (Path(job.folder)/f"{part.number:06}.done").unlink()
+            (place(job.folder)/f"{part.number:06}.done").unlink()
             part = replace(part, spans=moved)
             tally = convert_part(job, part)
         ends.update({path: end for path, _, end, _ in tally.spans})
@@ -631,11 +710,13 @@ def _add(report: Report, tally: Tally) -> None:
     for member in ("formats", "unnamed", "repeated"):
         setattr(report, member, dict(Counter(getattr(report, member)) + Counter(getattr(tally, member))))
 
-# %% ../nbs/40_pipeline.ipynb #d04ad6f8
-def append(source: Path, target: IO[bytes]) -> None:
-    "Append a file to another; inside the kernel where it can do that"
-    with open(source, "rb") as f:
-        if hasattr(os, "copy_file_range") and target.seekable():
+# %% ../nbs/40_pipeline.ipynb #5fa721c8
+def append(source: Path, target: IO[bytes], sha256: Any = None) -> None:
+    "Append a file to another, inside the kernel where it can do that; `sha256` is updated with what it holds"
+    with source.open("rb") as f:
+        for chunk in iter(partial(f.read, 1 << 20), b"") if sha256 else (): sha256.update(chunk)
+        f.seek(0)
+        if hasattr(os, "copy_file_range") and target.seekable() and not is_remote(source):
             target.flush()
             before = target.tell()
             try:
@@ -652,14 +733,14 @@ def append(source: Path, target: IO[bytes]) -> None:
 def _rejects(path: Path, tally: Tally, before: Counter[str]) -> Iterator[dict[str, Any]]:
     "The rejects of a part, counted from the beginning of their files"
     if tally.rejected:
-        with open(path, "rb") as f:
+        with path.open("rb") as f:
             for text in f:
                 found = msgspec.json.decode(text)
                 if found["record"] is not None: found["record"] += before[found["file"]]
                 yield found
     for name, _, _, count in tally.spans: before[name] += count
 
-# %% ../nbs/40_pipeline.ipynb #96cc2dcb
+# %% ../nbs/40_pipeline.ipynb #8e8c7fba
 class Stopped(TracekitError):
     "A record was set aside although `strict` was asked for"
 
@@ -667,63 +748,176 @@ def made_parts(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Ite
     "What came of each part, in order: its tally, the file of its rows, and its rejects (to be gone through to the end)"
     before = Counter[str]()
     for part, tally in seamed(job, parts, tallies):
-        base = Path(job.folder)/f"{part.number:06}"
+        base = place(job.folder)/f"{part.number:06}"
         yield tally, base.with_suffix(".rows"), _rejects(base.with_suffix(".rejects"), tally, before)
 
-def join(
-    job: Job, parts: Sequence[Part], tallies: Iterable[Tally], out: Path, name: str, to: str = "jsonl"
-) -> Report:
+# %% ../nbs/40_pipeline.ipynb #6edd7cb9
+@dataclass(frozen=True)
+class Work:
+    "A conversion that is cut into parts"
+    inputs: tuple[str, ...]
+    out: str
+    name: str
+    to: str
+    job: Job
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def folder(self) -> Path: return place(self.job.folder)
+    def path(self, ending: str) -> Path: return place(self.out)/f"{self.name}{ending}"
+
+    def targets(self) -> list[Path]:
+        "Where its files go"
+        return [self.path(".jsonl" if self.to == "jsonl" else ""), self.path(".rejects.jsonl"), self.path(".manifest.json")]
+
+Run = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]   # shaped like map: it gives results in order
+
+# %% ../nbs/40_pipeline.ipynb #dd4ea2aa
+def join(work: Work, tallies: Iterable[Tally], run: Run = map) -> Report:
     "Put the parts together, and then under their final names; raises InputError if no input could be opened"
-    report = Report()
-    rows, rejects = Path(job.folder)/"rows", Path(job.folder)/"rejects"
-    unopened: list[str] = []
-    with open(rows, "wb") as all_rows, open(rejects, "wb") as all_rejects:
-        for tally, own_rows, own_rejects in made_parts(job, parts, tallies):
-            _add(report, tally)
-            append(own_rows, all_rows)
-            for found in own_rejects:
-                if job.strict: raise Stopped(told(found))
-                all_rejects.write(line(found))
-                if len(report.rejects) < FEW: report.rejects.append(found)
-                if found["stage"] == "open": unopened.append(f"{found['file']}: {found['cause']}")
-    if not report.rows and unopened and len(unopened) == report.rejected:
-        raise InputError("\n".join(unopened[:FEW] + ([f"... and {len(unopened) - FEW} more"] if len(unopened) > FEW else [])))
-    report.files = [*_publish_rows(rows, report, out, name, to), *_publish_rejects(rejects, report, out/f"{name}.rejects.jsonl")]
+    report, parts, unopened = Report(), [], list[str]()
+    with _scratch(work.folder) as scratch:
+        rows, rejects = _Joined(scratch/"rows"), _Joined(scratch/"rejects")
+        with rows, rejects:
+            for tally, own_rows, own_rejects in made_parts(work.job, work.parts, tallies):
+                _add(report, tally)
+                parts.append(tally)
+                if work.to == "jsonl": rows.append(own_rows)
+                for found in own_rejects:
+                    if work.job.strict: raise Stopped(told(found))
+                    rejects.write(line(found))
+                    if len(report.rejects) < FEW: report.rejects.append(found)
+                    if found["stage"] == "open": unopened.append(f"{found['file']}: {found['cause']}")
+        if not report.rows and unopened and len(unopened) == report.rejected:
+            raise InputError("\n".join(unopened[:FEW] + ([f"... and {len(unopened) - FEW} more"] if len(unopened) > FEW else [])))
+        _publish(work, report, rows, rejects, parts, run)
     return report
 
-# %% ../nbs/40_pipeline.ipynb #6425e92e
-def _publish(unfinished: Path, path: Path) -> Path:
-    "Give a finished file its final name"
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    "A folder on this machine: that of the parts, if it is"
+    if not is_remote(folder): yield folder
+    else:
+        with tempfile.TemporaryDirectory() as made: yield Path(made)
+
+class _Joined:
+    "A file that is put together, and its checksum"
+    def __init__(self, path: Path): self.path, self.sha256 = path, hashlib.sha256()
+    def __enter__(self) -> _Joined:
+        self.file = open(self.path, "wb", buffering=1 << 20)
+        return self
+
+    def __exit__(self, *exc: Any) -> None: self.file.close()
+    def append(self, source: Path) -> None: append(source, self.file, self.sha256)
+    def write(self, text: bytes) -> None:
+        self.file.write(text)
+        self.sha256.update(text)
+
+    def publish(self, path: Path) -> dict[str, Any]:
+        "Give the file its final name; what the manifest says of it"
+        size = self.path.stat().st_size
+        move(self.path, path)
+        return {"name": path.name, "bytes": size, "sha256": self.sha256.hexdigest()}
+
+def move(unfinished: Path, path: Path) -> Path:
+    "Give a finished file of this machine its final name"
+    if is_remote(path):
+        put(unfinished, path)
+        return path
     with open(unfinished, "rb") as f: os.fsync(f.fileno())
     try: os.replace(unfinished, path)
     except IsADirectoryError: raise InputError(f"{path}: a folder of that name stands in the way") from None
     return path
 
-def _publish_rejects(rejects: Path, report: Report, path: Path) -> list[Path]:
-    if report.rejected: return [_publish(rejects, path)]
-    if path.is_dir(): raise InputError(f"{path}: a folder of that name stands in the way")
-    path.unlink(missing_ok=True)
-    return []
+# %% ../nbs/40_pipeline.ipynb #21ccccbf
+@dataclass(frozen=True)
+class Packing:
+    "The task of an engine: to write the rows of some parts as one Parquet file"
+    folder: str
+    kinds: dict[str, str]
 
-def _publish_rows(rows: Path, report: Report, out: Path, name: str, to: str) -> list[Path]:
-    if not report.rows: return []
-    if to == "parquet": return [_publish_parquet(rows, out/name)]
-    made = _publish(rows, out/f"{name}.jsonl")
-    spec = rows.with_name("spec")
-    spec.write_bytes(spec_text(name, f"{name}.jsonl"))
-    return [made, _publish(spec, out/f"{name}.yaml")]
+    def __call__(self, group: tuple[int, Sequence[int]]) -> dict[str, Any]:
+        "What the manifest says of the file that is made of these parts; `group` is its number and theirs"
+        number, parts = group
+        path = place(self.folder)/"parquet"/f"part-{number:05}.parquet"
+        rows = write_part(self._lines(parts), self.kinds, path)
+        with path.open("rb") as f: sha256 = hashlib.file_digest(f, "sha256").hexdigest()
+        return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256, "rows": rows}
 
-def _publish_parquet(rows: Path, path: Path) -> Path:
-    "Write the rows as a folder of Parquet parts, which takes the place of an older one"
-    unfinished = rows.with_suffix(".parquet")
-    unfinished.mkdir()
-    with open(rows, "rb") as f: kinds = column_kinds(f)
-    with open(rows, "rb") as f: write_parquet(f, kinds, unfinished)
-    if path.exists(): shutil.rmtree(path)
-    os.replace(unfinished, path)
-    return path
+    def _lines(self, parts: Sequence[int]) -> Iterator[bytes]:
+        for n in parts:
+            with (place(self.folder)/f"{n:06}.rows").open("rb") as f: yield from f
 
-# %% ../nbs/40_pipeline.ipynb #dd9fd99a
+def groups_of(tallies: Sequence[Tally]) -> list[tuple[int, list[int]]]:
+    "The parts of each Parquet file, about `PARQUET_BYTES` of rows"
+    groups: list[list[int]] = []
+    size = PARQUET_BYTES
+    for n, tally in enumerate(tallies):
+        if not tally.rows: continue
+        if size >= PARQUET_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(n)
+        size += tally.written
+    return list(enumerate(groups))
+
+def _packed(work: Work, tallies: Sequence[Tally], run: Run) -> list[dict[str, Any]]:
+    "Write the rows as a folder of Parquet files, which takes the place of an older one; what the manifest says of them"
+    seen: dict[str, set[str]] = {}
+    for tally in tallies:
+        for name, kinds in tally.kinds.items(): seen.setdefault(name, set()).update(kinds)
+    shutil.rmtree(work.folder/"parquet", ignore_errors=True) if not is_remote(work.folder) else None
+    made = list(run(Packing(work.job.folder, common_kinds(seen)), groups_of(tallies)))
+    _move_folder(work.folder/"parquet", work.path(""))
+    return [{**file, "name": f"{work.name}/{file['name']}"} for file in made]
+
+def _move_folder(source: Any, target: Any) -> None:
+    "Put a folder of finished files in the place of another"
+    if not is_remote(source) and not is_remote(target):
+        if target.exists(): shutil.rmtree(target)
+        os.replace(source, target)
+        return
+    old = {p.name for p in target.iterdir()} if target.exists() else set()
+    for file in sorted(source.iterdir(), key=lambda p: p.name):
+        if is_remote(source): target.fs.mv(file.path, (target/file.name).path)
+        else: put(file, target/file.name)
+        old.discard(file.name)
+    for name in old: (target/name).unlink()
+
+# %% ../nbs/40_pipeline.ipynb #fe867d9f
+def _publish(work: Work, report: Report, rows: _Joined, rejects: _Joined, tallies: Sequence[Tally], run: Run) -> None:
+    "Give all files their names; the manifest is the last"
+    files: list[dict[str, Any]] = []
+    if report.rows and work.to == "parquet":
+        files += _packed(work, tallies, run)
+        report.files.append(work.path(""))
+    elif report.rows:
+        files.append({**rows.publish(work.path(".jsonl")), "rows": report.rows})
+        spec = rows.path.with_name("spec")
+        spec.write_bytes(spec_text(work.name, f"{work.name}.jsonl"))
+        report.files += [work.path(".jsonl"), move(spec, work.path(".yaml"))]
+    aside, manifest = work.path(".rejects.jsonl"), work.path(".manifest.json")
+    for path in (aside, manifest):
+        if path.is_dir(): raise InputError(f"{path}: a folder of that name stands in the way")
+    if report.rejected:
+        files.append({**rejects.publish(aside), "rejects": report.rejected})
+        report.files.append(aside)
+    else: aside.unlink(missing_ok=True)
+    if report.read:
+        made = rows.path.with_name("manifest")
+        made.write_bytes(manifest_text(work, report, files, tallies))
+        report.files.append(move(made, manifest))
+    else: manifest.unlink(missing_ok=True)
+
+def manifest_text(work: Work, report: Report, files: Sequence[Any], tallies: Sequence[Tally]) -> bytes:
+    "The manifest of a conversion, as JSON with a part a line"
+    from tracekit import __version__
+    head = {"tracekit": __version__, "name": work.name, "inputs": [*map(plain_path, work.inputs)], "format": work.job.format, "to": work.to,
+            "read": report.read, "rows": report.rows, "rejected": report.rejected, "files": files}
+    parts = (msgspec.json.encode({"rows": t.rows, "rejected": t.rejected, "bytes": t.written, "spans": t.spans} | ({"fatal": t.fatal} if t.fatal else {})) for t in tallies)
+    return msgspec.json.encode(head)[:-1] + b',"parts":[\n' + b",\n".join(parts) + b"\n]}\n"
+
+# %% ../nbs/40_pipeline.ipynb #dfb6f27e
 def default_name(inputs: Sequence[str | Path]) -> str:
     "The name of a dataset, from its first input"
     first = str(inputs[0])
@@ -734,7 +928,7 @@ def default_name(inputs: Sequence[str | Path]) -> str:
     for ending in (".gz", ".zst", ".bz2", ".xz", ".zip", ".eval", ".db", ".sqlite", ".sqlite3", ".json", ".jsonl", ".ndjson"): name = name.removesuffix(ending)
     return name or "dataset"
 
-def _fingerprint(parts: Sequence[Part], job: Job) -> bytes:
+def fingerprint(parts: Sequence[Part], job: Job) -> bytes:
     "Changes if an input, an option or the version does"
     from tracekit import __version__
 
@@ -762,61 +956,54 @@ def _state(path: str) -> list[tuple[str, int, int]]:
 
 def _workplace(folder: Path, parts: Sequence[Part], job: Job, resume: bool) -> None:
     "Make the folder of the parts; keep what an earlier run finished if `resume` and nothing has changed"
-    mark, now = folder/"plan", _fingerprint(parts, job)
+    mark, now = folder/"plan", fingerprint(parts, job)
     same = resume and mark.exists() and mark.read_bytes() == now
     mark.unlink(missing_ok=True)   # until it is written again, what lies here is worth nothing
-    for old in [] if same else folder.iterdir():
-        if old.name != "stdin": shutil.rmtree(old) if old.is_dir() else old.unlink()
-    with atomic_part(mark) as f: f.write(now)
+    for old in [] if same or not folder.exists() else list(folder.iterdir()):
+        if old.name != "stdin": remove(old)
+    with atomic(mark, sync=False) as f: f.write(now)
 
-# %% ../nbs/40_pipeline.ipynb #554d5acd
-def _engine(workers: int, parts: int, given: Any) -> Callable[[Callable[[Part], Tally], Sequence[Part]], Iterable[Tally]]:
-    "What runs the parts: the given map, the built-in one, or a pool of processes"
-    if given is not None: return given
-    if min(workers, parts) <= 1: return map
-    def pool(function: Callable[[Part], Tally], parts: Sequence[Part]) -> Iterator[Tally]:
-        from concurrent.futures import ProcessPoolExecutor
-        with ProcessPoolExecutor(min(workers, len(parts)), initializer=_obey, initargs=(os.getpid(),)) as executor:
-            try: yield from executor.map(function, parts)
-            except BaseException:
-                executor.shutdown(wait=False, cancel_futures=True)
-                for worker in list((getattr(executor, "_processes", None) or {}).values()): worker.terminate()
-                raise
-    return pool
+def remove(path: Any) -> None:
+    "Remove a file or a folder, on this machine or not"
+    if is_remote(path): path.fs.rm(path.path, recursive=True) if path.exists() else None
+    elif path.is_dir(): shutil.rmtree(path, ignore_errors=True)
+    else: path.unlink(missing_ok=True)
 
-def mapped(job: Job, parts: Sequence[Part], workers: int = 1, map: Any = None) -> Iterable[Tally]:
+# %% ../nbs/40_pipeline.ipynb #9cadfb3c
+@contextmanager
+def running(workers: int = 1, engine: str = "local", map: Any = None, items: int | None = None, apart: bool = False) -> Iterator[Run]:
+    "What runs a task over items: the given map, the built-in one (one worker), or an engine; `apart` asks for a process of its own in any case"
+    if map is not None: yield map
+    elif engine == "local" and workers <= 1 and not apart: yield builtins.map
+    else:
+        started = named_engine(engine)(min(workers, items or workers) if engine == "local" else 0)
+        try: yield partial(ordered, started)
+        finally: started.close()
+
+def mapped(job: Job, parts: Sequence[Part], workers: int = 1, map: Any = None, engine: str = "local") -> Iterator[Tally]:
     "Convert all parts by an engine; their tallies, in order"
-    return _engine(workers, len(parts), map)(partial(convert_part, job), parts)
+    with running(workers, engine, map, len(parts)) as run: yield from run(Converting(job), parts)
 
-def _obey(parent: int) -> None:
-    "What a worker does first: leave Ctrl-C to its parent, and end when the parent has ended"
-    def watch() -> None:
-        while os.getppid() == parent: time.sleep(0.5)
-        os._exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=watch, daemon=True).start()
+# %% ../nbs/40_pipeline.ipynb #44357fa5
+def shown(progress: bool | None = None) -> bool:
+    "Whether to show a progress bar: in a terminal or notebook, unless somebody has said it"
+    return sys.stderr.isatty() or "ipykernel" in sys.modules if progress is None else progress
 
-def _progress(parts: Sequence[Part], wanted: bool | None) -> Any:
-    "A progress bar in a terminal or notebook; silent when piped"
+def watched(parts: Sequence[Part], tallies: Iterable[Tally], progress: bool | None = None, title: str = "convert") -> Generator[Tally, None, None]:
+    "The tallies as they come, shown on a bar in a terminal or notebook; silent when piped"
     from tqdm.auto import tqdm
-    shown = sys.stderr.isatty() or "ipykernel" in sys.modules if wanted is None else wanted
-    total = sum(p.size for p in parts)
-    return tqdm(total=total, unit="B", unit_scale=True, unit_divisor=1024, disable=not shown, desc="convert", leave=False)
-
-def _watched(parts: Sequence[Part], tallies: Iterable[Tally], bar: Any) -> Generator[Tally, None, None]:
-    "The tallies as they come, shown on the bar"
     rows = rejected = 0
     try:
-        for tally, part in zip(tallies, parts):   # in this order the engine sees its end
-            rows, rejected = rows + tally.rows, rejected + tally.rejected
-            bar.update(part.size)
-            bar.set_postfix(rows=rows, rejected=rejected, refresh=False)
-            yield tally
+        with tqdm(total=sum(p.size for p in parts), unit="B", unit_scale=True, unit_divisor=1024, disable=not shown(progress), desc=title, leave=False) as bar:
+            for tally, part in zip(tallies, parts):   # in this order the engine sees its end
+                rows, rejected = rows + tally.rows, rejected + tally.rejected
+                bar.update(part.size)
+                bar.set_postfix(rows=rows, rejected=rejected, refresh=False)
+                yield tally
     finally:
-        bar.close()
-        if hasattr(tallies, "close"): tallies.close()   # ends the engine's workers, whatever happened
+        if hasattr(tallies, "close"): tallies.close()   # what is still on its way is not wanted any more, whatever happened
 
-# %% ../nbs/40_pipeline.ipynb #f23c33df
+# %% ../nbs/40_pipeline.ipynb #55921de8
 def convert(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path = ".",
@@ -825,6 +1012,7 @@ def convert(
     format: str = "auto",
     to: str = "jsonl",
     workers: int = 1,
+    engine: str = "local",
     map: Any = None,
     strict: bool = False,
     resume: bool = False,
@@ -832,58 +1020,66 @@ def convert(
     progress: bool | None = None,
 ) -> Report:
     "Convert logs into the dataset `out`/`name`; raises InputError if nothing could be read or written, Stopped at the first reject if `strict`"
-    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    name, out, began = name or default_name(given), Path(out), time.perf_counter()
-    if Path(name).name != name or name in (".", ".."): raise InputError(f"{name!r} is no name for a dataset: it must not be a path")
-    if to not in ("jsonl", "parquet"): raise InputError(f"cannot write {to!r}, only jsonl or parquet")
-    folder = out/f".{name}.parts"
-    job = Job(str(folder), format, audit, strict)
-    if format != "auto": named_format(format)
-    with _told_errors(out, folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        parts = plan(_spooled(given, folder), format)
-        _refuse_overwrite(parts, [out/f"{name}.jsonl", out/f"{name}.rejects.jsonl"] if to == "jsonl" else [out/name])
-        _workplace(folder, parts, job, resume)
-        tallies = mapped(job, parts, workers, map)
-        with closing(_watched(parts, tallies, _progress(parts, progress))) as watched: report = join(job, parts, watched, out, name, to)
-    (folder/"plan").unlink()
-    shutil.rmtree(folder)
+    began, local = time.perf_counter(), engine == "local" and map is None
+    work = work_of(inputs, out, name, format=format, to=to, strict=strict, audit=audit, shared=not local)
+    with told_errors(work):
+        work = prepared(work, resume)
+        with running(workers, engine, map, len(work.parts), resume) as run:
+            with closing(watched(work.parts, run(Converting(work.job), work.parts), progress)) as tallies: report = join(work, tallies, run)
+    clear(work)
     report.seconds = time.perf_counter() - began
     return report
 
-# %% ../nbs/40_pipeline.ipynb #4be2535b
+def work_of(inputs: str | Path | Sequence[str | Path], out: str | Path = ".", name: str | None = None, *, format: str = "auto", to: str = "jsonl",
+            strict: bool = False, audit: bool = False, shared: bool = True) -> Work:
+    "A conversion that was asked for, without its parts yet. Parts lie beside the dataset; if that is remote and nobody shares them (`shared`), in this folder"
+    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    name = name or default_name(given)
+    if Path(name).name != name or name in (".", ".."): raise InputError(f"{name!r} is no name for a dataset: it must not be a path")
+    if to not in ("jsonl", "parquet"): raise InputError(f"cannot write {to!r}, only jsonl or parquet")
+    if format != "auto": named_format(format)
+    folder = (place(out) if shared or not is_remote(place(out)) else Path())/f".{name}.parts"
+    return Work(tuple(map(str, given)), str(out), name, to, Job(str(folder), format, audit, strict, kinds=to == "parquet"))
+
+def prepared(work: Work, resume: bool = False) -> Work:
+    "The work, cut into parts, with a folder for what they become"
+    work.folder.mkdir(parents=True, exist_ok=True)
+    work = replace(work, parts=tuple(plan(_spooled(work.inputs, work.folder), work.job.format)))
+    _refuse_overwrite(work)
+    _workplace(work.folder, work.parts, work.job, resume)
+    return work
+
+def clear(work: Work) -> None:
+    "Remove the parts of a conversion; from then on there is nothing to resume"
+    (work.folder/"plan").unlink(missing_ok=True)
+    remove(work.folder)
+
+# %% ../nbs/40_pipeline.ipynb #a596a94e
 @contextmanager
-def _told_errors(out: Path, folder: Path) -> Iterator[None]:
-    "Turn what goes wrong while writing into a message that says what to do; a failed input leaves no folder behind"
+def told_errors(work: Work, keep: bool = False) -> Iterator[None]:
+    "Turn what goes wrong while writing into a message that says what to do; a failed input leaves no folder behind unless it is to be kept (`keep`)"
+    kept = f"What is finished is kept in {work.folder}"
     try: yield
     except (InputError, Stopped):
-        (folder/"plan").unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        if not keep: clear(work)
         raise
-    except OSError as e:
-        raise InputError(
-            f"{e.filename2 or e.filename or out}: {e.strerror or e}. What is finished is kept in {folder}; mend it and run the same command with --resume"
-        ) from e
-    except Exception as e:
-        if type(e).__name__ != "BrokenProcessPool": raise
-        raise InputError(
-            f"a worker process died (out of memory?). What is finished is kept in {folder}; run the same command with --resume and fewer workers"
-        ) from e
+    except OSError as e: raise InputError(f"{e.filename2 or e.filename or work.out}: {e.strerror or e}. {kept}; mend it and run the same command with --resume") from e
+    except Died as e: raise InputError(f"{e.cause} (out of memory?). {kept}; run the same command with --resume and fewer workers") from e
 
-def _spooled(given: Sequence[str | Path], folder: Path) -> list[str]:
+def _spooled(given: Sequence[str], folder: Path) -> list[str]:
     "The inputs, with standard input copied into a file, since workers cannot read it"
     spool = folder/"stdin"
-    if "-" in map(str, given):
-        with Log("-") as log, atomic_part(spool) as f: f.write(log.data)
+    if "-" in given:
+        with Log("-") as log, atomic(spool, sync=False) as f: f.write(log.data)
         if log.damage: raise InputError(f"standard input: {log.damage}")
-    return [str(spool) if str(g) == "-" else str(g) for g in given]
+    return [str(spool) if g == "-" else g for g in given]
 
-def _refuse_overwrite(parts: Sequence[Part], targets: Sequence[Path]) -> None:
+def _refuse_overwrite(work: Work) -> None:
     "Refuse to write over an input, and over a folder that is no dataset"
-    read = {os.path.realpath(s.path.split("::")[-1]) for p in parts for s in p.spans}
-    for target in targets:
-        real = os.path.realpath(target)
-        if real in read or any(path.startswith(real + os.sep) for path in read):
+    def real(path: str) -> str: return path if "://" in path else os.path.realpath(path)
+    read = {real(s.path.split("::")[-1]) for p in work.parts for s in p.spans}
+    for target in work.targets():
+        if real(str(target)) in read or any(path.startswith(real(str(target)) + "/") for path in read):
             raise InputError(f"{target} is both an input and the output: choose another folder with -o or another name with --name")
         if target.is_dir() and not (target.suffix == "" and all(p.match("part-*.parquet") for p in target.iterdir())):
             raise InputError(f"{target}: a folder of that name stands in the way; choose another name with --name")

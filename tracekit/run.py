@@ -31,9 +31,10 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-# %% ../nbs/51_run.ipynb #dcb462c6
+# %% ../nbs/51_run.ipynb #841d513f
 from .check import evaluation_findings, form_findings
 from .dataset import Dataset
+from .engine import cores
 from .metrics import MetricError, SampleScore, aggregate, metric_values, pass_hat
 from .project import Project, load_project
 from .result import ORIGIN, Figure, Result, Rows, TaskResult, counted, main_score, mean_figure, means, numbers
@@ -41,7 +42,7 @@ from .samples import Sample, Stop, fill, fill_text, folder_rows, judged, opened,
 from .score import Scores, SolverTrace, function_call_coverage, string_equals, string_equals_mcqa
 from .source import InputError, SchemaError, TracekitError
 from .trace import Trace, twin
-from .worker import Failure, cores, isolated, tidy, told
+from .worker import Failure, isolated, tidy, told
 
 # %% ../nbs/51_run.ipynb #73750426
 @dataclass(frozen=True)
@@ -296,15 +297,15 @@ def _columns(sample: Mapping[str, Any]) -> dict[str, Any]:
 def _nothing(sample: Any, stage: str, cause: str) -> dict[str, Any]:
     return {"columns": _columns(sample), "scores": {}, "metadata": {}, "failed": {"": (stage, cause)}, "excluded": []}
 
-# %% ../nbs/51_run.ipynb #690f0328
-def scored_rows(plan: Plan, given: Iterable[Sample], workers: int, limit: float) -> Iterator[tuple[int, dict[str, Any]]]:
+# %% ../nbs/51_run.ipynb #30f4e4ac
+def scored_rows(plan: Plan, given: Iterable[Sample], workers: int, limit: float, engine: str = "local", map: Any = None) -> Iterator[tuple[int, dict[str, Any]]]:
     "The number and the outcome of every sample; `limit` is in seconds a sample"
     away: deque[tuple[int, Any]] = deque()   # what is at work: the number, and the columns or what stopped the sample
     def work() -> Iterator[Any]:
         for n, row in given:
             away.append((n, packed(row)))
             yield None if isinstance(away[-1][1], Stop) else away[-1][1]
-    for made in isolated(partial(_work, plan), work(), workers, limit):
+    for made in isolated(partial(_work, plan), work(), workers, limit, engine, map):
         n, kept = away.popleft()
         if isinstance(kept, Stop): yield n, _nothing({}, kept.stage, str(kept))
         elif isinstance(made, Failure):
@@ -453,7 +454,7 @@ def _side_by_side(sources: Sequence[tuple[str, Callable[[float], Iterator[Sample
         stop = next((row for row in read if isinstance(row, Stop)), None)
         yield n, stop or {name: row for (name, _), row in zip(sources, read)}
 
-# %% ../nbs/51_run.ipynb #27a4fba1
+# %% ../nbs/51_run.ipynb #a4c23714
 @dataclass
 class Options:
     "How a run is carried out: the first `limit` samples, those with one of `ids`, `timeout` in seconds a sample"
@@ -462,6 +463,8 @@ class Options:
     workers: int = 1
     timeout: float = 60.0
     progress: bool = False
+    engine: str = "local"
+    map: Any = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 0: raise InputError(f"limit: expected a number of samples from 0, got {self.limit}")
@@ -479,7 +482,7 @@ def _chosen(rows: Iterator[Sample], options: Options, limit: int | None, head: b
 def carried_out(task: Prepared, options: Options, head: bool = True) -> TaskResult:
     "Score the samples of a task and make its figures"
     given = _chosen(task.rows(options.timeout), options, task.limit, head)
-    outs = list(_watched(scored_rows(task.plan, given, options.workers, options.timeout), options, task.key))
+    outs = list(_watched(scored_rows(task.plan, given, options.workers, options.timeout, options.engine, options.map), options, task.key))
     for scorer in task.whole: _score_whole(scorer, [out for _, out in outs if "sample" in out], options)
     for key, metrics in task.metrics.items(): _fail_incomplete(key, metrics, [out for _, out in outs])
     if task.rules: _exclude(task.rules, [out for _, out in outs if "sample" in out], options)
@@ -582,7 +585,7 @@ def _user_metrics(snippet: Snippet, scores: list[tuple[dict[str, Any], Any]]) ->
     if wrong := [name for name, value in made.items() if not isinstance(value, int | float)]: raise Stop("metrics", f"the metric {wrong[0]!r} is {made[wrong[0]]!r:.40}, expected a number")
     return made
 
-# %% ../nbs/51_run.ipynb #85fb94a6
+# %% ../nbs/51_run.ipynb #2f8afb94
 def specifications(project: Project) -> list[tuple[str, dict[str, Any]]]:
     "The uses of tasks in a run, each with a key of its own"
     listed = project.specifications if project.evaluation else [{"task_key": k, "task_config": _only_dataset(project, t)} for k, t in project.tasks.items()]
@@ -600,23 +603,23 @@ def _only_dataset(project: Project, task: Mapping[str, Any]) -> dict[str, Any]:
     return {**only, **{k: v for k, v in project.config.items() if any(p.get("key") == k for p in task.get("config_spec") or ())}}
 
 def run(path: str | Path, *, limit: int | None = None, ids: Sequence[str] = (), workers: int | None = None, timeout: float = 60.0,
-        env: str | Path | None = None, progress: bool = False) -> Result:
-    "Run the tasks of a run.yaml on this machine; `timeout` is in seconds a sample. Raises InputError if the file cannot be read"
+        env: str | Path | None = None, progress: bool = False, engine: str = "local", map: Any = None) -> Result:
+    "Run the tasks of a run.yaml, on this machine or by another engine; `timeout` is in seconds a sample. Raises InputError if the file cannot be read"
     project = load_project(path, env)
     form = list(form_findings(project))
     if wrong := [str(f) for f in form if f.level == "error"]: raise InputError("\n".join(wrong))
     todo = specifications(project)
     if not todo: raise InputError(f"{path}: there is no task to run; name one under evaluation.task_specifications, or under tasks")
-    options = Options(limit, [str(i) for i in ids], workers or cores(), timeout, progress)
+    options = Options(limit, [str(i) for i in ids], workers or cores(), timeout, progress, engine, map)
     head = project.run_config.get("subsampling", "head") != "random"
     told = [f"runs here, not on the platform: {f}" for f in (*form, *evaluation_findings(project)) if f.level == "platform"]
-    return Result([_task_result(project, spec, key, options, head) for key, spec in todo], [*map(str, project.warnings), *told])
+    return Result([_task_result(project, spec, key, options, head) for key, spec in todo], [*(str(w) for w in project.warnings), *told])
 
 def _task_result(project: Project, spec: Mapping[str, Any], key: str, options: Options, head: bool) -> TaskResult:
     try: return carried_out(prepared(project, spec, key), options, head)
     except (InputError, SchemaError) as e: return TaskResult(key, problem=str(e))
 
-# %% ../nbs/51_run.ipynb #dcbd7267
+# %% ../nbs/51_run.ipynb #780158d1
 def named_scorer(scorer: str | Path) -> Snippet:
     "The scorer of that name (telecom, tau2-db, trace), or in that Python file; raises InputError, which lists those there are"
     import tracekit.scorers
@@ -630,12 +633,12 @@ def named_scorer(scorer: str | Path) -> Snippet:
     except UnicodeDecodeError as e: raise InputError(f"{path}: cannot be read as UTF-8: {e}") from None
 
 def score(dataset: str | Path, scorer: str | Path, *, trace_column: str = "trace", limit: int | None = None, ids: Sequence[str] = (),
-          workers: int | None = None, timeout: float = 60.0, progress: bool = False) -> Result:
+          workers: int | None = None, timeout: float = 60.0, progress: bool = False, engine: str = "local", map: Any = None) -> Result:
     "Score the rows of a dataset (.jsonl, its .yaml spec, Parquet); the scorer is a name or a Python file. Raises InputError"
     if str(dataset).endswith(".json"): raise InputError(f"{dataset}: this is a log, not a dataset; convert it first: tracekit convert {dataset}")
     snippet, rows = named_scorer(scorer), Dataset(dataset).path
     plan = Plan([{"key": "scorer", "type": "python", "spec": {"snippet": snippet}}], trace_column)
-    options = Options(limit, [str(i) for i in ids], workers or cores(), timeout, progress)
+    options = Options(limit, [str(i) for i in ids], workers or cores(), timeout, progress, engine, map)
     made = carried_out(Prepared(Path(dataset).stem, lambda timeout: samples(rows), plan, dataset=rows), options)
     for row in made.rows: row.pop("task")
     made.figures = [*means(made.rows), *_passes(made.rows)]

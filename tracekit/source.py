@@ -58,7 +58,7 @@ class Rejected(TracekitError):
     def __reduce__(self) -> Any:
         return Rejected, (self.stage, self.cause, self.path)  # survives the way from a worker process
 
-# %% ../nbs/00_source.ipynb #3c8f6c2e
+# %% ../nbs/00_source.ipynb #2bb2fb11
 LOG_ENDINGS = (".json", ".jsonl", ".ndjson")
 PACKED_ENDINGS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".eval": "inspect", ".db": "sqlite", ".sqlite": "sqlite", ".sqlite3": "sqlite"}
 
@@ -72,7 +72,7 @@ def is_log(path: str | Path) -> bool:
     if name.endswith(".eval") or name == "state.db": return True   # of all databases, only that of Hermes is a log
     if packing(name) == "sqlite": return False
     if packing(name): name = name[:name.rindex(".")]
-    return name.endswith(LOG_ENDINGS) and not name.endswith(".rejects.jsonl")
+    return name.endswith(LOG_ENDINGS) and not name.endswith((".rejects.jsonl", ".manifest.json"))
 
 # %% ../nbs/00_source.ipynb #713ec800
 def _walk(folder: Path) -> Iterator[str]:
@@ -652,14 +652,14 @@ class Batch:
     records: list[Any] | None       # None: the extents must be read one by one
     extents: Extents | None = None
 
-# %% ../nbs/00_source.ipynb #294d11f6
-def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgspec.json.Decoder) -> Iterator[Batch]:
-    "Read the records that begin in data[start:stop]; `decoder` reads a list of them"
+# %% ../nbs/00_source.ipynb #90846ab0
+def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgspec.json.Decoder | None) -> Iterator[Batch]:
+    "Read the records that begin in data[start:stop]; `decoder` reads a list of them, without it each is only found"
     pos = start
     while pos < stop and not closes(data, form, pos):
         near = min(pos + WINDOW, stop)
-        end, following = _cut(data, form, near, stop)
-        records = _decode(data[pos:end], form, decoder) if end is not None else None
+        end, following = _cut(data, form, near, stop) if decoder else (None, stop)
+        records = _decode(data[pos:end], form, decoder) if decoder and end is not None else None
         if records is not None: batch = Batch(pos, following, records)
         else:
             extents, following = exact(data, form, pos, near)

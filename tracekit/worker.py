@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['GROUP', 'Failure', 'guarded', 'tidy', 'told', 'cores', 'isolated']
+__all__ = ['GROUP', 'Failure', 'guarded', 'tidy', 'told', 'isolated']
 
-# %% ../nbs/41_worker.ipynb #8080a3f5
+# %% ../nbs/41_worker.ipynb #7375cf87
+import math
 import os
 import re
 import sys
@@ -17,8 +18,12 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
+
+# %% ../nbs/41_worker.ipynb #54001fff
+from .engine import Died, Engine, named_engine
 
 # %% ../nbs/41_worker.ipynb #759b797a
 @dataclass
@@ -49,11 +54,7 @@ def told(error: BaseException) -> str:
     what = "the code called exit" + f" ({text})"*bool(text) if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
     return tidy(what)[:1000] + (f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else "")
 
-# %% ../nbs/41_worker.ipynb #c2c2b77d
-def cores() -> int:
-    "How many processors this process may use"
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
+# %% ../nbs/41_worker.ipynb #7a0911ed
 GROUP = 32   # items that travel together
 
 def _group(function: Callable[[Any], Any], items: list[Any], limit: float) -> list[Any]:
@@ -69,46 +70,34 @@ def _quiet() -> None:
     os.dup2(2, 1)
     sys.stdout = sys.stderr = open(2, "w", closefd=False, buffering=1, errors="backslashreplace")
 
-# %% ../nbs/41_worker.ipynb #ba6538de
-class _Pool:
-    "Worker processes, and what is on its way through them"
-    def __init__(self, function: Callable[[Any], Any], workers: int, limit: float):
-        from pebble import ProcessPool
-        self.function, self.limit = function, limit
-        self.pool = ProcessPool(max_workers=workers, initializer=_quiet)
+# %% ../nbs/41_worker.ipynb #a7158c6e
+def isolated(function: Callable[[Any], Any], items: Iterable[Any], workers: int = 1, limit: float = 60.0, engine: str = "local", map: Any = None) -> Iterator[Any]:
+    "The result of `function` for every item, in order, each a value or a Failure; `limit` is in seconds an item. Function and items must pickle"
+    source, sent = iter(items), deque[tuple[list[Any], Any]]()
+    if map is not None:
+        for done in map(partial(_group, function, limit=math.inf), iter(lambda: list(islice(source, GROUP)), [])): yield from done
+        return
+    running, group = named_engine(engine)(workers if engine == "local" else 0, _quiet), partial(_group, function, limit=limit)
+    try:
+        while True:
+            while len(sent) < 2*running.workers and (items := list(islice(source, GROUP))): sent.append((items, running.send(group, items, 1.5*limit)))
+            if not sent: return
+            yield from _results(running, group, limit, *sent.popleft())
+    finally: running.close()
 
-    def send(self, items: list[Any], limit: float) -> Any: return self.pool.schedule(_group, args=(self.function, items, self.limit), timeout=limit)
-
-    def results(self, items: list[Any], future: Any) -> Iterator[Any]:
-        "The result of each item of a group that was sent"
-        while items:
-            try: done = future.result()
-            except Exception as e:
-                if len(items) > 1: done = [r for item in items for r in self.results([item], self.send([item], self.limit))]
-                else: done = [_lost(e, self.limit)]
-            yield from done
-            items = items[len(done):]
-            if items: future = self.send(items, 1.5*self.limit)
-
-    def close(self) -> None:
-        self.pool.stop()
-        self.pool.join()
+def _results(engine: Engine, group: Callable[[list[Any]], list[Any]], limit: float, items: list[Any], sent: Any) -> Iterator[Any]:
+    "The result of each item of a group that was sent"
+    while items:
+        try: done = engine.result(sent)
+        except Exception as e:
+            if len(items) > 1: done = [r for item in items for r in _results(engine, group, limit, [item], engine.send(group, [item], limit))]
+            else: done = [_lost(e, limit)]
+        yield from done
+        items = items[len(done):]
+        if items: sent = engine.send(group, items, 1.5*limit)
 
 def _lost(error: Exception, limit: float) -> Failure:
     "Why an item that was sent alone has no result"
-    from pebble import ProcessExpired
     if isinstance(error, TimeoutError): return Failure("timeout", f"took longer than {limit:g} s")
-    if isinstance(error, ProcessExpired): return Failure("crash", f"its process died with exit code {error.exitcode}")
+    if isinstance(error, Died): return Failure("crash", error.cause)
     return Failure("error", f"the result cannot be sent back: {type(error).__name__}: {error}")
-
-# %% ../nbs/41_worker.ipynb #4f015a48
-def isolated(function: Callable[[Any], Any], items: Iterable[Any], workers: int = 1, limit: float = 60.0) -> Iterator[Any]:
-    "The result of `function` for every item, in order, each a value or a Failure; `limit` is in seconds an item. Function and items must pickle"
-    pool = _Pool(function, workers, limit)
-    source, sent = iter(items), deque()   # type: ignore[var-annotated]
-    try:
-        while True:
-            while len(sent) < 2*workers and (group := list(islice(source, GROUP))): sent.append((group, pool.send(group, 1.5*limit)))
-            if not sent: return
-            yield from pool.results(*sent.popleft())
-    finally: pool.close()
