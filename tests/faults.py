@@ -15,7 +15,7 @@ SIMS = SAMPLE["simulations"]
 FIVE = SIMS[:5]
 HEAD = {name: value for name, value in SAMPLE.items() if name != "simulations"}
 FIELDS = {"file", "record", "line", "offset", "length", "stage", "path", "cause", "sha256", "text"}
-STAGES = {"open", "decode", "fields", "convert", "check", "write"}
+STAGES = {"crash", "open", "decode", "fields", "convert", "check", "write"}
 
 
 def texts(sims=FIVE, indent=None):
@@ -146,7 +146,7 @@ def assert_nothing_lost(made, records):
     assert len(made.rows) + len(made.rejects) == records
     assert made.said.splitlines()[-1] == f"read {records} rows {len(made.rows)} rejected {len(made.rejects)}"
     assert made.code == (3 if made.rejects else 0)
-    assert made.left == sorted((["x.jsonl", "x.yaml"] if made.rows else []) + (["x.rejects.jsonl"] if made.rejects else []))
+    assert made.left == sorted((["x.jsonl", "x.yaml"] if made.rows else []) + (["x.rejects.jsonl"] if made.rejects else []) + ["x.manifest.json"]*bool(records))
     for reject in made.rejects: assert_reject_is_whole(reject)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['ENGINES', 'TRIES', 'Died', 'Engine', 'cores', 'Pool', 'Ray', 'named_engine', 'ordered']
 
-# %% ../nbs/38_engine.ipynb #f81a0f45
+# %% ../nbs/38_engine.ipynb #52077384
 import faulthandler
 import os
 import signal
@@ -16,6 +16,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 # %% ../nbs/38_engine.ipynb #259504c3
@@ -55,27 +58,53 @@ def _ended(code: int) -> str:
     try: return f"signal {-code} ({signal.Signals(-code).name})"
     except ValueError: return f"signal {-code}"
 
-# %% ../nbs/38_engine.ipynb #a6efbd81
+# %% ../nbs/38_engine.ipynb #2e92c6cc
 class Pool:
     "Processes on this machine; `prepare` is called first in each"
     def __init__(self, workers: int = 0, prepare: Callable[[], None] | None = None):
-        from pebble import ProcessPool
-        self.workers = workers or cores()
-        self._pool = ProcessPool(max_workers=self.workers, initializer=_begin, initargs=(os.getpid(), prepare))
+        self.workers, self._prepare, self._closed = workers or cores(), prepare, False
+        self._threads, self._processes, self._working, self._idle = ThreadPoolExecutor(self.workers), set[Any](), set[Any](), SimpleQueue[Any]()
+        for _ in range(self.workers): self._idle.put(None)   # a process that is not started yet
 
     def send(self, function: Callable[[Any], Any], item: Any, limit: float | None = None) -> Any:
-        return self._pool.schedule(function, args=(item,), timeout=limit)
+        return self._threads.submit(self._run, function, item, limit)
 
-    def result(self, sent: Any) -> Any:
+    def result(self, sent: Any) -> Any: return sent.result()
+
+    def _run(self, function: Callable[[Any], Any], item: Any, limit: float | None) -> Any:
+        "Let an idle process work on an item, and wait for it"
         from pebble import ProcessExpired
-        try: return sent.result()
-        except ProcessExpired as e: raise Died(f"its process died with {_ended(e.exitcode)}") from None
+        process = self._idle.get() or self._started()
+        future = None
+        try:
+            self._working.add(future := process.schedule(function, args=(item,), timeout=limit))
+            return future.result()
+        except (ProcessExpired, BrokenProcessPool) as e:
+            self._end(process)
+            process = None
+            raise Died(f"its process died with {_ended(e.exitcode) if isinstance(e, ProcessExpired) else 'no word'}") from None
+        finally:
+            self._working.discard(future)
+            self._idle.put(process)
+
+    def _started(self) -> Any:
+        from pebble import ProcessPool
+        if self._closed: raise CancelledError
+        self._processes.add(process := ProcessPool(max_workers=1, initializer=_begin, initargs=(os.getpid(), self._prepare)))
+        return process
+
+    def _end(self, process: Any) -> None:
+        self._processes.discard(process)
+        process.stop()
+        process.join()
 
     def close(self) -> None:
-        self._pool.stop()
-        self._pool.join()
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for future in list(self._working): future.cancel()
+        for process in list(self._processes): self._end(process)
 
-# %% ../nbs/38_engine.ipynb #3361a72f
+# %% ../nbs/38_engine.ipynb #118f4634
 def _there(function: Callable[[Any], Any], folder: str, limit: float | None, item: Any) -> Any:
     "Work on an item as a Ray task"
     if os.path.isdir(folder): os.chdir(folder)
@@ -93,12 +122,11 @@ class Ray:
         self._ray, self._own = ray, not ray.is_initialized()
         if self._own: ray.init(log_to_driver=False, logging_level="ERROR")
         self.workers = workers or int(ray.cluster_resources().get("CPU", 1))
-        self._task, self._function, self._sent = ray.remote(_there), (None, None), set[Any]()
+        self._task, self._function, self._sent = ray.remote(max_retries=0)(_there), (None, None), set[Any]()
 
     def send(self, function: Callable[[Any], Any], item: Any, limit: float | None = None) -> Any:
         if self._function[0] is not function: self._function = function, self._ray.put(function)   # it travels once
-        task = self._task.options(max_retries=3 if limit is None else 0)
-        self._sent.add(ref := task.remote(self._function[1], os.getcwd(), limit, item))
+        self._sent.add(ref := self._task.remote(self._function[1], os.getcwd(), limit, item))
         return ref, time.monotonic(), limit
 
     def result(self, sent: Any) -> Any:
