@@ -230,7 +230,7 @@ def _unread(manifest: dict[str, Any], covered: dict[str, list[tuple[int, int]]])
         yield from (f"{path}: this input is in no part: it was not there when the dataset was made" for path in sorted(there - set(covered)))
         yield from (f"{path}: this input of the dataset is not there any more" for path in sorted(set(covered) - there))
 
-# %% ../nbs/45_scale.ipynb #23285c77
+# %% ../nbs/45_scale.ipynb #d53d5f65
 def verify(dataset: str | Path, workers: int = 1, engine: str = "local", map: Any = None, progress: bool | None = None) -> Verdict:
     "Prove that every record of the inputs is in exactly one row or reject of a dataset, by its manifest; raises InputError if there is none"
     path = manifest_of(dataset)
@@ -240,6 +240,7 @@ def verify(dataset: str | Path, workers: int = 1, engine: str = "local", map: An
     if not isinstance(manifest, dict) or "parts" not in manifest: raise InputError(f"{path}: this is no manifest of a dataset")
     covered: dict[str, list[tuple[int, int]]] = {}
     for name, start, end, _ in (span for part in manifest["parts"] for span in part["spans"]): covered.setdefault(name, []).append((start, end))
+    _shape.cache_clear()
     verdict = Verdict(len(covered), manifest["read"], manifest["rows"], manifest["rejected"])
     verdict.findings += _unread(manifest, covered)
     with running(workers, engine, map) as run:
