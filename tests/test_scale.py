@@ -288,10 +288,10 @@ def test_parquet_in_several_files(tmp_path, small_parts, monkeypatch):
 
 
 # ---------------------------------------------------------------- clusters
-def run(code, timeout=300):
+def run(code, timeout=600):
     "Run Python in a process of its own; what it printed"
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=timeout, cwd=ROOT,
-                          env={**os.environ, "RAY_DEDUP_LOGS": "0", "PYTHONPATH": str(ROOT)})
+                          env={**os.environ, "RAY_raylet_start_wait_time_s": "200", "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -304,10 +304,21 @@ def expected(tmp_path):
     return log, format, digests(tmp_path/"right")
 
 
+SCORER = """
+import os, time
+def compute_scores(sample, solver_output):
+    if sample["simulation_id"].endswith("f"): os._exit(1)
+    if sample["simulation_id"].endswith("c"): raise ValueError("no three")
+    if sample["simulation_id"].endswith("b"): time.sleep(60)
+    return {"calls": len(solver_output.trace.calls), "ok": 1.0}
+"""
+
+
 def test_ray(tmp_path, expected):
     "Equal rows, the fatal record set aside, and the scores of a dataset, by tasks of a Ray cluster"
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'tracekit[ray]'")
     log, format, right = expected
+    (tmp_path/"scorer.py").write_text(SCORER)
     run(f'''
         import ray
         from tracekit.cli import sample_log
@@ -316,21 +327,18 @@ def test_ray(tmp_path, expected):
         ray.init(num_cpus=2, log_to_driver=False, logging_level="ERROR")
         convert({str(log)!r}, {str(tmp_path/"out")!r}, "x", format={format!r}, engine="ray", progress=False)
         convert(sample_log(), {str(tmp_path/"sample")!r}, "s", progress=False)
-        open({str(tmp_path/"scorer.py")!r}, "w").write("""
-import os, time
-def compute_scores(sample, solver_output):
-    if sample["task_id"] == "stuck": time.sleep(60)
-    return {{"calls": len(solver_output.trace.calls), "ok": 1.0}}
-""")
         for engine in ("local", "ray"):
-            score({str(tmp_path/"sample/s.jsonl")!r}, {str(tmp_path/"scorer.py")!r}, engine=engine).save({str(tmp_path)!r} + f"/{{engine}}.jsonl")
+            score({str(tmp_path/"sample/s.jsonl")!r}, {str(tmp_path/"scorer.py")!r}, engine=engine, timeout=3).save({str(tmp_path)!r} + f"/{{engine}}.jsonl")
         ray.shutdown()
     ''')
     made = digests(tmp_path/"out")
     assert made["x.jsonl"] == right["x.jsonl"] and made["x.yaml"] == right["x.yaml"]
     rejects = [json.loads(text) for text in (tmp_path/"out/x.rejects.jsonl").read_text().splitlines()]
     assert [(r["record"], r["stage"]) for r in rejects] == [(77, "convert"), (800, "crash")]
-    assert (tmp_path/"ray.jsonl").read_bytes() == (tmp_path/"local.jsonl").read_bytes()
+    ours, theirs = ([json.loads(text) for text in (tmp_path/f"{engine}.jsonl").read_text().splitlines()] for engine in ("local", "ray"))
+    assert {(r["error"] or "")[:16] for r in ours} == {"", "its process died", "took longer than", "ValueError: no t"}
+    assert [{k: v for k, v in r.items() if k != "error"} for r in ours] == [{k: v for k, v in r.items() if k != "error"} for r in theirs]
+    assert ["took longer" in (r["error"] or "") for r in ours] == ["took longer" in (r["error"] or "") for r in theirs]
     assert sorted(os.listdir(tmp_path/"out")) == ["x.jsonl", "x.manifest.json", "x.rejects.jsonl", "x.yaml"]
 
 
