@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import convert as single
+from record import Tables, json_option, record
 
 
 def sha(folder: Path) -> str:
@@ -128,19 +129,20 @@ def main() -> None:
     parser.add_argument("--part", nargs="+", choices=PARTS, default=["workers", "engines", "memory", "cluster"])
     parser.add_argument("--mb", type=int, nargs="+", default=[1000])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    json_option(parser)
     given = parser.parse_args()
-    told: dict[str, list] = {}
+    tables: Tables = {}
     for part in given.part:
         for size in given.mb if part == "memory" else given.mb[-1:]:
             with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
                 log = Path(folder) / "big.json"
                 if part != "files": single.repeat(given.log, log, size * 1_000_000, False)
                 found = PARTS[part](log, Path(folder), given.rounds)
-            told.setdefault(part, []).append(found)
-            print(f"\n{part}" + (f", {size} MB" if part != "files" else ""))
+            title = f"{part}, {size} MB" if part != "files" else part
+            tables[title] = [{"": name, "seconds" if part in ("workers", "engines") and value > 0 and "times" not in name and "/" not in name else "value": round(value, 2) if isinstance(value, float) else value} for name, value in found.items()]
+            print(f"\n{title}")
             for name, value in found.items(): print(f"  {name:40} {value:.2f}" if isinstance(value, float) else f"  {name:40} {value}", flush=True)
-    if given.json: given.json.write_text(json.dumps(told, indent=1))
+    record(given.json, "scale", tables)
 
 
 if __name__ == "__main__":

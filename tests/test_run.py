@@ -1051,8 +1051,8 @@ FAILING = {   # what the scorer does, and the cause that the user reads
     "exit()": ("exit()", "called exit"),
     "sys.exit": ("sys.exit(3)", "called exit.*3"),
     "os._exit": ("os._exit(3)", "exit code 3"),
-    "kill": ("os.kill(os.getpid(), 9)", "exit code -9"),
-    "abort": ("os.abort()", "exit code -6"),
+    "kill": ("os.kill(os.getpid(), 9)", "signal 9"),
+    "abort": ("os.abort()", "signal 6"),
     "infinite recursion": ("compute_scores(sample, solver_output)", "RecursionError"),
     "much memory": ("soft, hard = resource.getrlimit(resource.RLIMIT_AS); resource.setrlimit(resource.RLIMIT_AS, (int(open('/proc/self/statm').read().split()[0])*4096 + 10**8, hard))\n        kept = []\n"
                     "        try:\n            while True: kept.append(bytearray(4*10**7))\n        finally: kept.clear(); resource.setrlimit(resource.RLIMIT_AS, (soft, hard))", "MemoryError"),
