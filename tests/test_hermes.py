@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 from contextlib import closing
 
+import fsspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -170,7 +171,8 @@ def test_other_databases_are_refused(tmp_path):
         with pytest.raises(InputError, match=words): list(read(tmp_path/name))
     (tmp_path/"log.jsonl").unlink()
     assert logs_of([tmp_path]) == [str(tmp_path/"none/state.db")]
-    with pytest.raises(InputError, match="local file"): list(read("memory://state.db"))
+    fsspec.filesystem("memory").pipe("/hermes/state.db", b"SQLite format 3\0")
+    with pytest.raises(InputError, match="local file"): list(read("memory://hermes/state.db"))
 
 
 def test_a_damaged_database_gives_what_is_sound(tmp_path):

@@ -555,10 +555,11 @@ def named_format(name: str) -> Format:
     if made := load_formats().get(name): return made
     raise InputError(f"there is no format {name!r}; there are {', '.join(sorted(FORMATS))}, or name a Python file that registers one")
 
-# %% ../nbs/02_convert.ipynb #11dae02e
+# %% ../nbs/02_convert.ipynb #9eee0c58
 def fitting(keys: Iterable[str], record: Any) -> list[Format]:
     "The formats that know a log by its head's members and one of its records"
-    return [f for f in load_formats().values() if _fits(f, set(keys), record)]
+    known = set(keys)
+    return [f for f in load_formats().values() if _fits(f, known, record)]
 
 def _fits(form: Format, keys: set[str], record: Any) -> bool:
     try: return bool(form.sniff(keys, record))

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PART', 'SPOOLED', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'LARGEST', 'FEW', 'Run', 'Span', 'Part', 'Deaths',
-           'logs_of', 'home_of', 'spans_of', 'plan', 'parts_of', 'reject', 'told', 'Job', 'Tally', 'label', 'Trail',
-           'learned', 'span_lines', 'convert_part', 'Converting', 'seamed', 'Report', 'append', 'Stopped', 'made_parts',
-           'Work', 'join', 'move', 'Packing', 'groups_of', 'manifest_text', 'default_name', 'fingerprint', 'remove',
-           'running', 'mapped', 'shown', 'watched', 'convert', 'work_of', 'prepared', 'clear', 'told_errors', 'read']
+__all__ = ['PART', 'ALONE', 'SPOOLED', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'LARGEST', 'FEW', 'Run', 'Span', 'Part',
+           'Deaths', 'logs_of', 'home_of', 'spans_of', 'opened', 'plan', 'parts_of', 'file_of', 'reject', 'told', 'Job',
+           'Tally', 'label', 'Trail', 'learned', 'span_lines', 'convert_part', 'Converting', 'seamed', 'Report',
+           'append', 'Stopped', 'made_parts', 'Work', 'join', 'move', 'Packing', 'groups_of', 'manifest_text',
+           'default_name', 'fingerprint', 'remove', 'running', 'mapped', 'shown', 'watched', 'convert', 'work_of',
+           'prepared', 'clear', 'told_errors', 'read']
 
-# %% ../nbs/40_pipeline.ipynb #4bfc2bf7
+# %% ../nbs/40_pipeline.ipynb #305a1537
 import builtins
 import errno
 import hashlib
@@ -24,6 +25,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -33,7 +35,7 @@ from typing import IO, Any, ClassVar
 # %% ../nbs/40_pipeline.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/40_pipeline.ipynb #f98adfad
+# %% ../nbs/40_pipeline.ipynb #d57dcd9d
 from .convert import FORMATS, Context, Format, ambiguous, detect, fitting, format_file, load_formats, named_format, record_members
 from .dataset import PARQUET_BYTES, atomic, common_kinds, is_remote, note_kinds, place, put, spec_text, write_part
 from .engine import TRIES, Died, named_engine, ordered
@@ -44,23 +46,33 @@ from tracekit.source import (
     Layout,
     Log,
     Rejected,
+    WINDOW,
+    Partial,
+    Remote,
+    Seen,
     TracekitError,
     UnknownFormat,
+    Unreachable,
+    after_loose,
     batches,
     exact,
     expand,
+    fetch,
+    find_logs,
     is_log,
     layout,
+    listed,
     packing,
     plain_path,
     repeated_keys,
     second_chance,
     skip_space,
+    stated,
     strict,
     typed,
 )
 
-# %% ../nbs/40_pipeline.ipynb #e5574a2f
+# %% ../nbs/40_pipeline.ipynb #87fc17b0
 PART = 8 << 20   # bytes of input in one part
 
 @dataclass(frozen=True)
@@ -70,6 +82,9 @@ class Span:
     start: int = 0
     stop: int = 0
     form: Layout | None = None
+    seen: Seen | None = None   # of a remote file: its size and mark
+    head: int = 0              # of a remote file that is cut: how many bytes at its beginning tell what it is
+    at: str | None = None      # of a packed file that was unpacked before: where
 
 @dataclass(frozen=True)
 class Part:
@@ -86,22 +101,24 @@ class Deaths:
     count: int = 1
     fatal: tuple[tuple[tuple[int, int], str], ...] = ()
 
-# %% ../nbs/40_pipeline.ipynb #fb08c9f1
+# %% ../nbs/40_pipeline.ipynb #5baf087c
 def _folded(paths: Sequence[str]) -> list[str]:
     "`paths` without the files that belong to a log beside them, such as simulations/x.json beside results.json"
     formats = load_formats().values()
     folders, insides = {f.beside for f in formats if f.beside}, {f.inside for f in formats if f.inside}
-    heads = {str(Path(p).parent) for p in paths if Path(p).stem == "results"}
-    sessions = {p.split(".jsonl")[0] for p in paths if ".jsonl" in p} if any(Path(p).parent.name in insides for p in paths) else set()
+    within = {folder: os.path.split(folder) for folder in {os.path.dirname(p) for p in paths}}
+    heads = {os.path.dirname(p) for p in paths if os.path.splitext(os.path.basename(p))[0] == "results"} if any(name in folders for _, name in within.values()) else set()
+    sessions = {p.split(".jsonl")[0] for p in paths if ".jsonl" in p} if any(name in insides for _, name in within.values()) else set()
     def apart(path: str) -> bool:
-        folder = Path(path).parent
-        return not (folder.name in folders and str(folder.parent) in heads or folder.name in insides and str(folder.parent) in sessions)
+        above, name = within[os.path.dirname(path)]
+        return not (name in folders and above in heads or name in insides and above in sessions)
     return _without_indexes([p for p in paths if apart(p)])
 
 def _without_indexes(paths: list[str]) -> list[str]:
     "`paths` without the files that formats name as holding no sessions; they stay if nothing else is there"
     passed = {name for f in load_formats().values() for name in f.passed}
-    return [p for p in paths if Path(p).name not in passed and not any(f"{part}/" in passed for part in Path(p).parts[:-1])] or paths
+    kept = {folder: not any(f"{part}/" in passed for part in folder.split(os.sep)) for folder in {os.path.dirname(p) for p in paths}}
+    return [p for p in paths if kept[os.path.dirname(p)] and os.path.basename(p) not in passed] or paths
 
 def logs_of(inputs: Iterable[str | Path]) -> list[str]:
     "The logs that `inputs` stand for, each once, without the files that belong to another"
@@ -117,23 +134,31 @@ def home_of(format: str) -> Path:
     if found is None: raise InputError(f"{' or '.join(homes)}: no such file or folder; if the sessions of {format} are elsewhere, name them")
     return found
 
-def spans_of(path: str, format: str = "auto") -> Iterator[tuple[Span, int]]:
-    "A file as spans with their sizes, cut where records begin; a session is never cut"
-    if path == "-" or "://" in path or packing(path): yield Span(path), PART
-    elif (size := Path(path).stat().st_size) <= PART or not os.access(path, os.R_OK): yield Span(path), size
+def _size(path: str, seen: Seen | None) -> int:
+    "The bytes of a file, as it is kept; those of a part if they are not known"
+    if path == "-" or "://" in path: return PART if seen is None or seen.size is None else seen.size
+    try: return os.stat(path).st_size
+    except OSError: return 0
+
+def spans_of(path: str, format: str = "auto", seen: Seen | None = None, at: str | None = None) -> Iterator[tuple[Span, int]]:
+    "A file as spans with their sizes, cut where records begin; a session is never cut. `seen` is what a listing told of it, `at` where it was unpacked"
+    size = _size(at or path, None if at else seen)
+    if packing(path) and not at: yield Span(path, seen=seen), min(8 * size, PART)
+    elif size <= PART or path == "-" or "::" in path and not at or "://" not in path and not os.access(at or path, os.R_OK): yield Span(path, seen=seen, at=at), size
+    elif "://" in path and not at: yield from _cut_remote(path, seen, format)
     else:
-        with Log(path) as log: yield from _cut(path, log, format)
+        with Log(path, seen, at) as log: yield from _cut(path, log, format)
 
 def _cut(path: str, log: Log, format: str) -> Iterator[tuple[Span, int]]:
     form = layout(log.data, path, *record_members())
     start, size = form.start, len(log.data)
     unders = {u for f in load_formats().values() if f.session for u in f.under}
     if (form.under is None or form.under in unders) and _known(log, form, Job("", format))[0].session:
-        yield Span(path), size
+        yield Span(path, seen=log.seen, at=log.at), size
         return
     while start < size:
         stop = _next_start(log.data, form, start + PART)
-        yield Span(path, start, stop, form), stop - start
+        yield Span(path, start, stop, form, log.seen, at=log.at), stop - start
         start = stop
 
 def _next_start(data: memoryview, form: Layout, near: int) -> int:
@@ -143,14 +168,78 @@ def _next_start(data: memoryview, form: Layout, near: int) -> int:
     found = form.between.search(data, near) if form.shape == "array" and form.between else None
     return found[1] if found else len(data)
 
-# %% ../nbs/40_pipeline.ipynb #bf48145d
-def plan(inputs: Iterable[str | Path], format: str = "auto") -> list[Part]:
-    "All inputs (files, folders, globs, addresses) as parts of about `PART` bytes, in a fixed order"
-    found: list[tuple[Span, int]] = []
-    for path in logs_of(inputs):
-        try: found += spans_of(path, format)
-        except (InputError, OSError): found.append((Span(path), 0))   # whoever converts it will say what is wrong
-    return parts_of(found)
+# %% ../nbs/40_pipeline.ipynb #3ca5c697
+def _cut_remote(path: str, seen: Seen | None, format: str) -> Iterator[tuple[Span, int]]:
+    "A remote log as spans, if its beginning tells how to cut it"
+    for head in (2 * WINDOW, PART):
+        if seen is None or seen.size is None or seen.size <= head: break
+        with Partial(path, seen._replace(size=head), head) as log:
+            form = _sure(log, format)
+        if form is None: continue
+        starts = [form.start, *_starts(Remote(path), form, seen.size), seen.size]
+        for start, stop in zip(starts, starts[1:]): yield Span(path, start, stop, form, seen, head), stop - start
+        return
+    yield Span(path, seen=seen), _size(path, seen)
+
+def _sure(log: Log, format: str) -> Layout | None:
+    "The layout of a log of which only the beginning is known; None if the rest may have a say in it, or if it may not be cut"
+    try:
+        form = layout(log.data, log.path, *record_members())
+        whole = form.shape == "lines" and after_loose(log.data, form.start) < len(log.data)
+        listed = form.between is not None and form.between.text != b"" and (not form.under or set(record_members()[1]) <= set(form.head))
+        return form if (whole or listed) and not _known(log, form, Job("", format))[0].session else None
+    except (InputError, msgspec.DecodeError, RecursionError): return None
+
+def _starts(remote: Remote, form: Layout, size: int) -> list[int]:
+    "Where records begin in a remote log, about `PART` bytes apart"
+    def near(at: int) -> int | None:
+        window = memoryview(remote.read(at, min(at + WINDOW, size)))
+        if form.shape == "lines": return at + 1 + end if (end := window.obj.find(b"\n")) >= 0 else None  # type: ignore[attr-defined]
+        between = form.between.search(window, 0) if form.between else None
+        return at + between[1] if between else None
+    with ThreadPoolExecutor(16) as pool: return sorted({at for at in pool.map(near, range(form.start + PART, size, PART)) if at is not None and at < size})
+
+def opened(span: Span) -> Log:
+    "The log of a span; of a remote one that is cut, what the span needs of it"
+    if not span.head or span.seen is None or span.form is None: return Log(span.path, span.seen, span.at)
+    log = Partial(span.path, span.seen, span.head)
+    log.bring(span.start - 64, span.stop)
+    if span.form.shape != "lines" and not _tiled(log.data, span): log.bring(span.stop, len(log.data))
+    return log
+
+_VALUES = msgspec.json.Decoder(list[msgspec.Raw])
+
+def _tiled(data: memoryview, span: Span) -> bool:
+    "Whether a span of a list is made of whole values, so that nobody has to look behind its end"
+    if span.stop == len(data): return True
+    end = span.stop
+    while end > span.start and data[end-1] in b" \t\r\n,": end -= 1
+    try: _VALUES.decode(b"".join((b"[", data[span.start:end], b"]")))
+    except (msgspec.DecodeError, RecursionError): return False
+    return True
+
+# %% ../nbs/40_pipeline.ipynb #ff5db8c2
+ALONE = 8   # a packed file of so many parts that is more than a sixteenth of all is unpacked first
+
+def plan(inputs: Iterable[str | Path], format: str = "auto", folder: Path | None = None) -> list[Part]:
+    "All inputs (files, folders, globs, addresses) as parts of about `PART` bytes, in a fixed order; a packed file that all would wait for is unpacked into `folder`"
+    logs = find_logs(inputs)
+    sizes = {path: _size(path, logs[path]) for path in _folded(list(logs))}
+    most = max(ALONE * PART, sum(sizes.values()) / 16) if folder else sys.maxsize
+    spans: list[tuple[Span, int]] = []
+    for path, size in sizes.items():
+        try: spans += spans_of(path, format, logs[path], _unpacked(path, logs[path], folder) if folder and size > most else None)
+        except (InputError, OSError): spans.append((Span(path, seen=logs[path]), 0))   # whoever converts it will say what is wrong
+    return parts_of(spans)
+
+def _unpacked(path: str, seen: Seen | None, folder: Path) -> str | None:
+    "The file in `folder` that a packed log is unpacked into; None for one that is not packed"
+    if packing(path) not in ("gzip", "zstd", "bz2", "xz") and not path.startswith("zip://"): return None
+    at = folder/f"unpacked-{hashlib.sha256(msgspec.json.encode(_state(path, seen))).hexdigest()[:16]}"
+    if not at.exists():
+        with atomic(at, sync=False) as f:
+            if damage := fetch(path, f, seen): at.with_name(f"{at.name}.damage").write_text(damage, encoding="utf-8")
+    return str(at)
 
 def parts_of(found: Iterable[tuple[Span, int]]) -> list[Part]:
     "Spans, each with its size, as parts of about `PART` bytes"
@@ -181,16 +270,20 @@ def _careful(raw: memoryview, form: Format) -> tuple[Any, list[str]]:
         if not mended: raise first from None
         return typed(value, form.record), mended
 
-# %% ../nbs/40_pipeline.ipynb #07be0938
+# %% ../nbs/40_pipeline.ipynb #9b4f2f15
 SPOOLED = ".parts/stdin"   # where standard input is copied to
 KEEP_TEXT = 1 << 20   # a rejected record's own text is kept up to this many bytes
+
+def file_of(path: str) -> str:
+    "What a log is called in rejects and counts"
+    return "stdin" if path.endswith(SPOOLED) else plain_path(path)
 
 def reject(
     error: Rejected, path: str, raw: bytes, offset: int | None = None, record: int | None = None, line: int | None = None
 ) -> dict[str, Any]:
     "A line of the rejects file; `record` counts from 0, `line` from 1, `offset` and `length` are bytes in the (unpacked) file"
     found = {
-        "file": "stdin" if path.endswith(SPOOLED) else plain_path(path),
+        "file": file_of(path),
         "record": record,
         "line": line,
         "offset": offset,
@@ -217,7 +310,7 @@ def told(reject: dict[str, Any]) -> str:
     at = "" if reject["path"] == "$" else f" at {reject['path']}"
     return f"{reject['file']}{place}: {reject['cause']}{at} ({reject['stage']})"
 
-# %% ../nbs/40_pipeline.ipynb #4ec73976
+# %% ../nbs/40_pipeline.ipynb #bc49ee25
 @dataclass(frozen=True)
 class Job:
     "What all parts of one conversion share"
@@ -242,6 +335,7 @@ class Tally:
     formats: dict[str, int] = field(default_factory=dict)  # format -> spans
     unnamed: dict[str, int] = field(default_factory=dict)  # path in the record -> in how many records of the sample
     repeated: dict[str, int] = field(default_factory=dict)                 # key written twice -> how often in the sample
+    newlines: dict[str, int] = field(default_factory=dict)   # file -> in a span of it that is made of lines
     mended: int = 0
     sampled: int = 0
     kinds: dict[str, list[str]] = field(default_factory=dict)   # column -> the kinds of its values
@@ -252,11 +346,11 @@ class Tally:
 def _count(counts: dict[str, int], names: Iterable[str]) -> None:
     for name in names: counts[name] = counts.get(name, 0) + 1
 
-# %% ../nbs/40_pipeline.ipynb #5b72757e
+# %% ../nbs/40_pipeline.ipynb #ccd4f012
 def label(path: str) -> str:
     "The name of a log without the folders of the machine it is on"
     if path == "-" or path.endswith(SPOOLED): return "stdin"
-    return plain_path("/".join(Path(p.removeprefix("zip://")).name for p in reversed(path.split("::"))))
+    return plain_path("/".join(os.path.basename(p) for p in reversed(path.split("::"))))
 
 def _first_records(data: memoryview, form: Layout, most: int = 20) -> Iterator[Any]:
     "The first records, untyped, to know the format by; a Rejected stands for one that cannot be read"
@@ -355,8 +449,8 @@ def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
     return detect(keys, None, log.path)
 
-# %% ../nbs/40_pipeline.ipynb #4264e2c3
-SAMPLE, EVERY = 100, 1000   # the audit looks at the first records of a file, and at every thousandth of each part
+# %% ../nbs/40_pipeline.ipynb #43eaca83
+SAMPLE, EVERY = 100, 1000   # the audit looks at the first records of a file (of many small files in a part, of the first ones), and at every thousandth of each part
 DOUBLES = 10                # repeated keys are looked for in the first records only; of many sessions in one part, only these lines are audited
 
 
@@ -366,30 +460,33 @@ def span_lines(span: Span, job: Job, tally: Tally) -> Iterator[bytes | dict[str,
     try:
         if tally.trail: tally.trail.span()
         if job.format != "auto": named_format(job.format)   # a format of the user's own says where its records are
-        with Log(span.path) as log:
+        with opened(span) as log:
             form = span.form or layout(log.data, span.path, *record_members())
             reader = _Reader(log, form, job, tally)
             start = max(span.start, reader.layout.start)
+            if span.form and span.start > form.start: reader.base = reader.counted = span.start
             for made in reader.lines(start, span.stop or len(log.data)):
                 count += 1
                 yield made
             end = reader.end
+            if span.form: tally.newlines[file_of(span.path)] = (reader.line_of(span.stop) or 1) - 1
     except InputError as e:
         count += 1
         yield reject(Rejected("open", str(e).removeprefix(f"{plain_path(span.path)}: ")), span.path, b"")
     except Rejected as e:
         count += 1
         yield reject(e, span.path, b"")
-    tally.spans.append((plain_path(span.path), span.start, end, count))
+    tally.spans.append((file_of(span.path), span.start, end, count))
 
-# %% ../nbs/40_pipeline.ipynb #d92bb407
+# %% ../nbs/40_pipeline.ipynb #be3c0d69
 class _Records:
     "Finds the records of one log"
     def __init__(self, log: Log, form: Layout, job: Job, tally: Tally, known: tuple[Format, Layout, Any, dict[str, Any]] | None = None):
         self.log, self.data, self.job, self.tally, self.source = log, log.data, job, tally, label(log.path)
         self.format, self.layout, self.head, self.shared = known or _known(log, form, job)
         self.end = 0                          # where the next record begins
-        self.newlines, self.counted = 0, 0    # newlines in the data up to `counted`
+        self.base = 0                         # where lines are counted from: in a span of a log of lines, from its beginning
+        self.newlines, self.counted = 0, 0    # newlines from there up to `counted`
 
     def records(self, start: int, stop: int) -> Iterator[tuple[Any, Callable[[], tuple[int, int]]]]:
         "Each record of data[start:stop], typed (None: to be read carefully), with a function that tells its extent"
@@ -401,9 +498,9 @@ class _Records:
                 yield record, places.of(n)
 
     def line_of(self, offset: int) -> int | None:
-        "The line that a byte stands in, if the log is made of lines"
+        "The line that a byte stands in, if the log is made of lines, counted from `base`"
         if self.layout.shape not in ("lines", "values"): return None
-        if offset < self.counted: self.newlines = self.counted = 0
+        if offset < self.counted: self.newlines, self.counted = 0, self.base
         for at in range(self.counted, offset, 1 << 20):
             self.newlines += bytes(self.data[at : min(at + (1 << 20), offset)]).count(b"\n")
         self.counted = offset
@@ -494,18 +591,18 @@ class _Lines(_Maker):
             return _line(self.format, lines, context, self.job.line)
         except Rejected as e: return self._reject(e, context.raw(), self.log.path, place()[0], n)
 
-# %% ../nbs/40_pipeline.ipynb #30960616
+# %% ../nbs/40_pipeline.ipynb #e56e82c4
 class _Session(_Lines):
     "Makes the rows of a log that is a session"
     def _session(self) -> Iterator[bytes | dict[str, Any]]:
         files = _inner(self.log.path, self.format.inside)
-        size = len(self.data) + sum(f.stat().st_size for f in files)
+        size = len(self.data) + sum(seen.size or 0 for seen in files.values())
         if size > LARGEST and not self._begins_alone(): raise InputError(f"{self.log.path}: a session of {size / 1e6:.0f} MB, and at most {LARGEST >> 20} MB can be one row; cut it into several")
         lines: list[Any] = []
         notes: dict[str, Any] = {}
         self.shared["facts"] = _facts(self.log.path, self.format.facts, notes)
         yield from self._gather(lines, notes)
-        for path in files: yield from self._gather_file(str(path), lines, notes)
+        for path, seen in files.items(): yield from self._gather_file(path, seen, lines, notes)
         whole = self.layout.start, len(self.data)
         for n, session in enumerate(self._split(lines)): yield self._row_of(session, dict(notes), n, lambda: whole)
         yield from self._ending(True)
@@ -516,10 +613,10 @@ class _Session(_Lines):
         try: return self.format.alone(_careful(self.data[a:b], self.format)[0])
         except Rejected: return False
 
-    def _gather_file(self, path: str, lines: list[Any], notes: dict[str, Any]) -> Iterator[bytes | dict[str, Any]]:
+    def _gather_file(self, path: str, seen: Seen, lines: list[Any], notes: dict[str, Any]) -> Iterator[bytes | dict[str, Any]]:
         "The same for another file of the session"
         try:
-            with Log(path) as log:
+            with Log(path, seen) as log:
                 form = layout(log.data, path, *record_members())
                 part = _Session(log, form, self.job, self.tally, (self.format, form, None, {}))
                 yield from part._gather(lines, notes)
@@ -531,28 +628,27 @@ class _Session(_Lines):
         try: return [s for s in self.format.sessions(lines) if s]
         except Exception: return [lines]   # whatever is wrong with them is said when they are converted
 
-# %% ../nbs/40_pipeline.ipynb #afad3b97
+# %% ../nbs/40_pipeline.ipynb #d6a3153b
 def _facts(path: str, name: str | None, notes: dict[str, Any]) -> Any:
     "What the file `name` beside a session says; None if there is none. If it cannot be read, the row says so"
-    if not name or "://" in path or not (file := Path(path).with_name(name)).is_file(): return None
-    found = _document(str(file), file.stat().st_mtime_ns)
+    if not name or "::" in path or (seen := stated(file := os.path.join(os.path.dirname(path), name))) is None: return None
+    found = _document(file, seen)
     if isinstance(found, TracekitError): notes["unread"] = {name: str(found).removeprefix(f"{file}: ")}
     return None if isinstance(found, TracekitError) else found
 
 @lru_cache(8)
-def _document(path: str, changed: int) -> Any:
+def _document(path: str, seen: Seen) -> Any:
     "A JSON document; an error stands for one that cannot be read"
     try:
-        with Log(path) as log: return _untyped(log.data)
+        with Log(path, seen) as log: return _untyped(log.data)
     except InputError as e: return e
 
-def _inner(path: str, inside: str | None) -> list[Path]:
+def _inner(path: str, inside: str | None) -> dict[str, Seen]:
     "The other files of a session: those in the folder `inside` of a folder with the session's name"
-    if not inside or "://" in path or path == "-": return []
-    folder = Path(path.split(".jsonl")[0])/inside
-    return sorted(p for p in folder.glob("*.jsonl*") if is_log(p)) if ".jsonl" in path else []
+    if not inside or "::" in path or ".jsonl" not in path: return {}
+    return {p: seen for p, seen in listed(f"{path.split('.jsonl')[0]}/{inside}").items() if ".jsonl" in os.path.basename(p) and is_log(p)}
 
-# %% ../nbs/40_pipeline.ipynb #b63a75f0
+# %% ../nbs/40_pipeline.ipynb #5dbaad38
 class _Reader(_Session):
     "Goes through the records of one log, or of the files beside it"
     def lines(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
@@ -562,7 +658,7 @@ class _Reader(_Session):
         else: yield from self._own(start, stop)
 
     def _own(self, start: int, stop: int) -> Iterator[bytes | dict[str, Any]]:
-        made, first = None, start == self.layout.start
+        made, first = None, start == self.layout.start and self.tally.formats[self.format.name] <= SAMPLE
         sampled, doubles = (sys.maxsize, sys.maxsize) if self.job.audit else (SAMPLE, DOUBLES) if first and self.job.sample else (0, 0)
         for n, (record, place) in enumerate(self.records(start, stop)):
             if n < sampled or self.job.sample and n % EVERY == EVERY - 1: self._audit(place(), n < doubles)
@@ -579,8 +675,9 @@ class _Reader(_Session):
 
     def _beside(self, names: list[str]) -> Iterator[bytes | dict[str, Any]]:
         "The records in the files beside the log; index and files must agree"
-        folder = Path(self.log.path).parent/str(self.format.beside)
-        files = {p.stem: p for p in sorted(folder.glob("*.json"))}
+        folder = Path(str(self.format.beside))
+        there = listed(os.path.join(os.path.dirname(self.log.path), folder))
+        files = {Path(p).stem: p for p in there if p.endswith(".json")}
         missing, surplus = [n for n in names if n not in files], [n for n in files if n not in names]
         if missing or surplus:
             raise InputError(
@@ -590,10 +687,10 @@ class _Reader(_Session):
         self.head = typed(strict(self.data[self.layout.start:]), self.format.head) if self.format.head else None
         for n, name in enumerate(dict.fromkeys(names)):
             try:
-                with Log(files[name]) as log:
+                with Log(files[name], there[files[name]]) as log:
                     place = skip_space(log.data, 3 if log.data[:3] == b"\xef\xbb\xbf" else 0), len(log.data)
                     yield self._made(None, lambda place=place: place, n, log)  # type: ignore[misc]
-            except InputError as e: yield self._reject(Rejected("open", str(e)), b"", str(files[name]), 0, n)
+            except InputError as e: yield self._reject(Rejected("open", str(e)), b"", files[name], 0, n)
         self.end = len(self.data)
 
 # %% ../nbs/40_pipeline.ipynb #aafbe31f
@@ -648,12 +745,12 @@ class Converting:
     def __call__(self, part: Part) -> Tally: return convert_part(self.job, part)
     def again(self, part: Part, cause: str) -> Part: return learned(part, cause, Trail.last(place(self.job.folder)/f"{part.number:06}.trail"))
 
-# %% ../nbs/40_pipeline.ipynb #da560d4a
+# %% ../nbs/40_pipeline.ipynb #4acf9083
 def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterator[tuple[Part, Tally]]:
     "Each part with its tally, in order; a part that did not begin where the one before it ended is converted again"
     ends: dict[str, int] = {}
     for tally, part in zip(tallies, parts):   # in this order the engine sees its end
-        moved = tuple(replace(s, start=ends[p]) if s.form and (p := plain_path(s.path)) in ends else s for s in part.spans)
+        moved = tuple(replace(s, start=ends[p]) if s.form and (p := file_of(s.path)) in ends else s for s in part.spans)
         if moved != part.spans:
             (place(job.folder)/f"{part.number:06}.done").unlink()
             part = replace(part, spans=moved)
@@ -710,7 +807,7 @@ def _add(report: Report, tally: Tally) -> None:
     for member in ("formats", "unnamed", "repeated"):
         setattr(report, member, dict(Counter(getattr(report, member)) + Counter(getattr(tally, member))))
 
-# %% ../nbs/40_pipeline.ipynb #5fa721c8
+# %% ../nbs/40_pipeline.ipynb #a0a11833
 def append(source: Path, target: IO[bytes], sha256: Any = None) -> None:
     "Append a file to another, inside the kernel where it can do that; `sha256` is updated with what it holds"
     with source.open("rb") as f:
@@ -730,26 +827,28 @@ def append(source: Path, target: IO[bytes], sha256: Any = None) -> None:
                 target.truncate()
         shutil.copyfileobj(f, target, 1 << 20)
 
-def _rejects(path: Path, tally: Tally, before: Counter[str]) -> Iterator[dict[str, Any]]:
-    "The rejects of a part, counted from the beginning of their files"
+def _rejects(path: Path, tally: Tally, before: Counter[str], lines: Counter[str]) -> Iterator[dict[str, Any]]:
+    "The rejects of a part, their records and lines counted from the beginning of their files"
     if tally.rejected:
         with path.open("rb") as f:
             for text in f:
                 found = msgspec.json.decode(text)
                 if found["record"] is not None: found["record"] += before[found["file"]]
+                if found["line"] is not None: found["line"] += lines[found["file"]]
                 yield found
     for name, _, _, count in tally.spans: before[name] += count
+    lines.update(tally.newlines)
 
-# %% ../nbs/40_pipeline.ipynb #8e8c7fba
+# %% ../nbs/40_pipeline.ipynb #754a39c8
 class Stopped(TracekitError):
     "A record was set aside although `strict` was asked for"
 
 def made_parts(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterator[tuple[Tally, Path, Iterator[dict[str, Any]]]]:
     "What came of each part, in order: its tally, the file of its rows, and its rejects (to be gone through to the end)"
-    before = Counter[str]()
+    before, lines = Counter[str](), Counter[str]()
     for part, tally in seamed(job, parts, tallies):
         base = place(job.folder)/f"{part.number:06}"
-        yield tally, base.with_suffix(".rows"), _rejects(base.with_suffix(".rejects"), tally, before)
+        yield tally, base.with_suffix(".rows"), _rejects(base.with_suffix(".rejects"), tally, before, lines)
 
 # %% ../nbs/40_pipeline.ipynb #6edd7cb9
 @dataclass(frozen=True)
@@ -917,7 +1016,7 @@ def manifest_text(work: Work, report: Report, files: Sequence[Any], tallies: Seq
     parts = (msgspec.json.encode({"rows": t.rows, "rejected": t.rejected, "bytes": t.written, "spans": t.spans} | ({"fatal": t.fatal} if t.fatal else {})) for t in tallies)
     return msgspec.json.encode(head)[:-1] + b',"parts":[\n' + b",\n".join(parts) + b"\n]}\n"
 
-# %% ../nbs/40_pipeline.ipynb #dfb6f27e
+# %% ../nbs/40_pipeline.ipynb #aebbbd14
 def default_name(inputs: Sequence[str | Path]) -> str:
     "The name of a dataset, from its first input"
     first = str(inputs[0])
@@ -932,7 +1031,9 @@ def fingerprint(parts: Sequence[Part], job: Job) -> bytes:
     "Changes if an input, an option or the version does"
     from tracekit import __version__
 
-    files = {plain_path(s.path): _state(s.path) for p in parts for s in p.spans}
+    seen = {s.path: s.seen for p in parts for s in p.spans}
+    files = {plain_path(path): _state(path, one) for path, one in seen.items()}
+    files |= {plain_path(folder): _beside(folder) for folder in {os.path.dirname(path) for path in seen if "://" not in path}}
     if code := format_file(job.format): files[plain_path(code)] = _state(code)
     return msgspec.json.encode(
         [
@@ -945,22 +1046,31 @@ def fingerprint(parts: Sequence[Part], job: Job) -> bytes:
         ]
     )
 
-def _state(path: str) -> list[tuple[str, int, int]]:
-    "What tells whether an input has changed: size and time of the file, of the archive it is in, and of the files beside it"
-    file = Path(path.split("::")[-1])
-    beside = [f for folder in {f.beside for f in load_formats().values() if f.beside} for f in sorted((file.parent/folder).glob("*.json"))]
-    beside += [f for inside in {f.inside for f in load_formats().values() if f.inside} for f in _inner(path, inside)]
-    beside += [file.with_name(name) for name in {f.facts for f in load_formats().values() if f.facts}]
-    if packing(path) == "sqlite": beside += [file.with_name(file.name + "-wal")]
-    return [(plain_path(f.name), st.st_size, st.st_mtime_ns) for f in [file, *beside] if f.exists() and (st := f.stat())]
+def _state(path: str, seen: Seen | None = None) -> list[tuple[str, Seen | None]]:
+    "What tells whether an input has changed: size and time of a file, and of those that belong to it"
+    if "://" in path: return [(plain_path(path), seen)]
+    inner = (_inner(path, inside) for inside in {f.inside for f in load_formats().values() if f.inside}) if ".jsonl" in path else ()
+    files = {path: stated(path)}
+    for found in inner: files.update(found)
+    if packing(path) == "sqlite": files[f"{path}-wal"] = stated(f"{path}-wal")
+    return [(plain_path(os.path.basename(name)), one) for name, one in files.items() if one]
+
+def _beside(folder: str) -> list[tuple[str, Seen | None]]:
+    "The same for the files in a folder that tell more of the logs there"
+    formats = load_formats().values()
+    files = {name: seen for f in formats if f.beside for name, seen in listed(os.path.join(folder, f.beside)).items() if name.endswith(".json")}
+    for name in {f.facts for f in formats if f.facts}:
+        if seen := stated(os.path.join(folder, name)): files[name] = seen
+    return [(plain_path(os.path.basename(name)), files[name]) for name in sorted(files)]
 
 def _workplace(folder: Path, parts: Sequence[Part], job: Job, resume: bool) -> None:
     "Make the folder of the parts; keep what an earlier run finished if `resume` and nothing has changed"
     mark, now = folder/"plan", fingerprint(parts, job)
     same = resume and mark.exists() and mark.read_bytes() == now
     mark.unlink(missing_ok=True)   # until it is written again, what lies here is worth nothing
+    needed = {"stdin", *(name for p in parts for s in p.spans if s.at for name in (Path(s.at).name, f"{Path(s.at).name}.damage"))}
     for old in [] if same or not folder.exists() else list(folder.iterdir()):
-        if old.name != "stdin": remove(old)
+        if old.name not in needed: remove(old)
     with atomic(mark, sync=False) as f: f.write(now)
 
 def remove(path: Any) -> None:
@@ -1003,7 +1113,7 @@ def watched(parts: Sequence[Part], tallies: Iterable[Tally], progress: bool | No
     finally:
         if hasattr(tallies, "close"): tallies.close()   # what is still on its way is not wanted any more, whatever happened
 
-# %% ../nbs/40_pipeline.ipynb #55921de8
+# %% ../nbs/40_pipeline.ipynb #f2f6e911
 def convert(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path = ".",
@@ -1044,7 +1154,7 @@ def work_of(inputs: str | Path | Sequence[str | Path], out: str | Path = ".", na
 def prepared(work: Work, resume: bool = False) -> Work:
     "The work, cut into parts, with a folder for what they become"
     work.folder.mkdir(parents=True, exist_ok=True)
-    work = replace(work, parts=tuple(plan(_spooled(work.inputs, work.folder), work.job.format)))
+    work = replace(work, parts=tuple(plan(_spooled(work.inputs, work.folder), work.job.format, None if is_remote(work.folder) else work.folder)))
     _refuse_overwrite(work)
     _workplace(work.folder, work.parts, work.job, resume)
     return work
@@ -1054,12 +1164,13 @@ def clear(work: Work) -> None:
     (work.folder/"plan").unlink(missing_ok=True)
     remove(work.folder)
 
-# %% ../nbs/40_pipeline.ipynb #a596a94e
+# %% ../nbs/40_pipeline.ipynb #2b767dbe
 @contextmanager
 def told_errors(work: Work, keep: bool = False) -> Iterator[None]:
     "Turn what goes wrong while writing into a message that says what to do; a failed input leaves no folder behind unless it is to be kept (`keep`)"
     kept = f"What is finished is kept in {work.folder}"
     try: yield
+    except Unreachable as e: raise Unreachable(f"{e}. {kept}; run the same command with --resume") from e
     except (InputError, Stopped):
         if not keep: clear(work)
         raise
@@ -1077,24 +1188,26 @@ def _spooled(given: Sequence[str], folder: Path) -> list[str]:
 def _refuse_overwrite(work: Work) -> None:
     "Refuse to write over an input, and over a folder that is no dataset"
     def real(path: str) -> str: return path if "://" in path else os.path.realpath(path)
-    read = {real(s.path.split("::")[-1]) for p in work.parts for s in p.spans}
-    for target in work.targets():
+    targets = [target for target in work.targets() if target.exists()]   # what is not there is no input
+    read = {real(s.path.split("::")[-1]) for p in work.parts for s in p.spans} if targets else set()
+    for target in targets:
         if real(str(target)) in read or any(path.startswith(real(str(target)) + "/") for path in read):
             raise InputError(f"{target} is both an input and the output: choose another folder with -o or another name with --name")
         if target.is_dir() and not (target.suffix == "" and all(p.match("part-*.parquet") for p in target.iterdir())):
             raise InputError(f"{target}: a folder of that name stands in the way; choose another name with --name")
 
-# %% ../nbs/40_pipeline.ipynb #b9ee08de
+# %% ../nbs/40_pipeline.ipynb #39ea7e84
 def read(path: str | Path, format: str = "auto", rejects: list[dict[str, Any]] | None = None) -> Iterator[Row]:
     "The rows of a log, one by one. Records that are set aside go to the list `rejects` or, without one, give a warning"
     given = aside = 0
-    for log in logs_of([path]):
+    logs = find_logs([path])
+    for log in _folded(list(logs)):
         tally = Tally()
-        for made in span_lines(Span(log), Job("", format), tally):
+        for made in span_lines(Span(log, seen=logs[log]), Job("", format), tally):
             if isinstance(made, bytes):
                 given += 1
                 yield Row(**msgspec.json.decode(made))
-            elif made["stage"] == "open" and not given and len(expand([path])) == 1: raise InputError(f"{log}: {made['cause']}")
+            elif made["stage"] == "open" and not given and len(logs) == 1: raise InputError(f"{log}: {made['cause']}")
             else:
                 aside += 1
                 if rejects is not None: rejects.append(made)

@@ -164,7 +164,7 @@ def own_rows(span: Span, job: Job, tally: Tally) -> Iterator[tuple[str, dict[str
             for row in rows_of(made[0], KINDS.get(kind, kind), where): yield "row", row
     tally.spans += own.spans
 
-# %% ../nbs/49_rollouts.ipynb #7cdd2cf3
+# %% ../nbs/49_rollouts.ipynb #ba0ce419
 def peer_rows(kind: str, folder: Folder, span: Span) -> Iterator[tuple[str, dict[str, Any]]]:
     "The same for the row that Data Designer makes of a file"
     try: yield "row", peer_row(kind, Path(span.path).absolute(), folder)
@@ -173,11 +173,17 @@ def peer_rows(kind: str, folder: Folder, span: Span) -> Iterator[tuple[str, dict
 def peer_files(path: str | Path, kind: str) -> list[tuple[Span, int]]:
     "The files below `path` that Data Designer reads, with their sizes"
     if kind not in READERS: raise InputError(f"Data Designer reads {', '.join(READERS)}: say which with format (--format)")
-    path = Path(path)
-    if not path.exists(): raise InputError(f"{path}: no such file or folder")
-    root = path if path.is_dir() else path.parent
-    files = sorted((p for p in root.rglob("*") if p.is_file()), key=lambda p: p.relative_to(root).as_posix()) if path.is_dir() else [path]
-    return [(Span(str(p)), p.stat().st_size) for p in files if takes(kind, p.relative_to(root))]
+    if not os.path.exists(path): raise InputError(f"{path}: no such file or folder")
+    root, name = (str(Path(path)), "") if os.path.isdir(path) else os.path.split(path)
+    names = [name] if name else sorted(_names(root))
+    return [(Span(full := os.path.join(root, n)), os.stat(full).st_size) for n in names if n.endswith((".json", ".jsonl")) and takes(kind, Path(n))]
+
+def _names(root: str, below: str = "") -> Iterator[str]:
+    "All files below a folder, as paths from there"
+    with os.scandir(os.path.join(root, below)) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False): yield from _names(root, f"{below}{entry.name}/")
+            elif entry.is_file(): yield f"{below}{entry.name}"
 
 # %% ../nbs/49_rollouts.ipynb #15ffd61f
 def own_lines(span: Span, job: Job, tally: Tally) -> Iterator[Any]:

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FOREIGN', 'FAR', 'WINDOW', 'Extents', 'TracekitError',
-           'InputError', 'UnknownFormat', 'NoRoom', 'SchemaError', 'Rejected', 'packing', 'is_log', 'expand',
-           'plain_path', 'Log', 'skip_space', 'after_value', 'matching_end', 'after_loose', 'Boundary', 'boundary',
-           'Layout', 'layout', 'strict', 'second_chance', 'typed', 'exact', 'closes', 'Batch', 'batches', 'named',
-           'unnamed', 'closed', 'repeated_keys']
+__all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'TRIES', 'LIMIT', 'PACKAGES', 'BLOCK', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FOREIGN',
+           'SMALL', 'FAR', 'WINDOW', 'Extents', 'TracekitError', 'InputError', 'UnknownFormat', 'Unreachable', 'NoRoom',
+           'SchemaError', 'Rejected', 'packing', 'is_log', 'plain_path', 'file_system', 'Remote', 'RemoteFile', 'Seen',
+           'find_logs', 'expand', 'stated', 'listed', 'fetch', 'Log', 'Partial', 'skip_space', 'after_value',
+           'matching_end', 'after_loose', 'Boundary', 'boundary', 'Layout', 'layout', 'strict', 'second_chance',
+           'typed', 'exact', 'closes', 'Batch', 'batches', 'named', 'unnamed', 'closed', 'repeated_keys']
 
-# %% ../nbs/00_source.ipynb #c52fa06a
+# %% ../nbs/00_source.ipynb #fbc5754f
 import glob
+import io
 import json
 import math
 import mmap
@@ -23,16 +25,18 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # %% ../nbs/00_source.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/00_source.ipynb #6c794b1b
+# %% ../nbs/00_source.ipynb #60bb0f2a
 class TracekitError(Exception):
     "The root of every error that tracekit raises on purpose"
 
@@ -41,6 +45,9 @@ class InputError(TracekitError):
 
 class UnknownFormat(InputError):
     "The input is readable, but no registered format recognises it"
+
+class Unreachable(TracekitError):
+    "A remote input does not answer, however often it is asked; no log is to blame. The message says which, and why"
 
 class NoRoom(TracekitError):
     "There is no room to write; the message says where, and what to do"
@@ -58,58 +65,227 @@ class Rejected(TracekitError):
     def __reduce__(self) -> Any:
         return Rejected, (self.stage, self.cause, self.path)  # survives the way from a worker process
 
-# %% ../nbs/00_source.ipynb #2bb2fb11
+# %% ../nbs/00_source.ipynb #711c1c6e
 LOG_ENDINGS = (".json", ".jsonl", ".ndjson")
 PACKED_ENDINGS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz", ".eval": "inspect", ".db": "sqlite", ".sqlite": "sqlite", ".sqlite3": "sqlite"}
 
 def packing(path: str) -> str | None:
     "How `path` is packed, by its ending: gzip, zstd, bz2, xz, inspect (an archive of inspect_ai), sqlite (a database) or None"
-    return PACKED_ENDINGS.get(Path(path).suffix.lower())
+    return PACKED_ENDINGS.get(os.path.splitext(path)[1].lower())
 
 def is_log(path: str | Path) -> bool:
     "Whether a file found in a folder looks like a log, by its name alone"
-    name = Path(path).name.lower()
+    name = os.path.basename(path).lower()
     if name.endswith(".eval") or name == "state.db": return True   # of all databases, only that of Hermes is a log
-    if packing(name) == "sqlite": return False
-    if packing(name): name = name[:name.rindex(".")]
+    if (packed := packing(name)) == "sqlite": return False
+    if packed: name = name[:name.rindex(".")]
     return name.endswith(LOG_ENDINGS) and not name.endswith((".rejects.jsonl", ".manifest.json"))
 
-# %% ../nbs/00_source.ipynb #713ec800
-def _walk(folder: Path) -> Iterator[str]:
+# %% ../nbs/00_source.ipynb #e87ad609
+def _walk(folder: str) -> Iterator[str]:
     "Every log below `folder`, sorted, without hidden files and folders"
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file() and (is_log(path) or path.suffix.lower() == ".zip"): yield from _unzip(str(path))
-
-def _unzip(path: str) -> Iterator[str]:
-    "`path` itself or, for a zip archive, an address for each log inside it"
-    if not path.lower().endswith(".zip"):
-        yield path
-        return
-    import zipfile
     try:
-        with zipfile.ZipFile(path) as z: names = sorted(n for n in z.namelist() if is_log(n))
+        with os.scandir(folder or ".") as there: entries = sorted(there, key=lambda entry: entry.name)
+    except OSError as e: raise InputError(f"{plain_path(folder)}: this folder cannot be listed: {e.strerror or e}") from e
+    for entry in entries:
+        if entry.name.startswith("."): continue
+        path = os.path.join(folder, entry.name)
+        if entry.is_dir(follow_symlinks=False): yield from _walk(path)
+        elif (is_log(path) or path.lower().endswith(".zip")) and entry.is_file(): yield path
+
+def _here(given: str) -> Iterator[str]:
+    "The files on this machine that a path or a glob stands for"
+    if os.path.isdir(given): yield from _walk("" if (folder := str(Path(given))) == "." else folder)
+    elif os.path.exists(given): yield given
+    else:
+        for match in sorted(glob.glob(given, recursive=True)): yield from _here(match)
+
+def plain_path(path: str) -> str:
+    "A path as text that can be written; names that are no Unicode get escapes"
+    return path.encode("utf-8", "backslashreplace").decode()
+
+# %% ../nbs/00_source.ipynb #0ede6a0e
+TRIES, LIMIT = 4, 60   # how often a remote file is asked for the same, and how many seconds an answer may take
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "hf": "huggingface_hub", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs", "http": "aiohttp", "https": "aiohttp"}
+
+_SYSTEMS: dict[int, Any] = {}   # a forked worker must not close the connections of the process that made it
+
+def file_system(address: str) -> tuple[Any, str]:
+    "The file system of fsspec that an address belongs to, and the path there"
+    from fsspec.core import url_to_fs
+    try:
+        system, path = url_to_fs(address)
+        _SYSTEMS[id(system)] = system
+        return system, path
+    except ImportError as e:
+        package = PACKAGES.get(address.partition("://")[0])
+        raise InputError(f"{address}: opening it needs another package" + (f": pip install {package}" if package else f" ({e})")) from e
+    except Exception as e: raise InputError(f"{address}: cannot be opened ({type(e).__name__}: {e})") from e
+
+def _lasting(error: Exception) -> bool:
+    "Whether an error says something of the file itself: it is not there, or not for us"
+    status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(status, int): return 400 <= status < 500 and status not in (408, 425, 429)
+    return isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotImplementedError) and "expired" not in str(error).lower()
+
+# %% ../nbs/00_source.ipynb #1cd8f8b8
+class Remote:
+    "A file or folder elsewhere; asks again when the network fails"
+    def __init__(self, address: str):
+        self.address = address
+        self.system, self.path = file_system(address)
+
+    def ask(self, what: str, *given: Any, limit: float | None = None, check: Any = None, **more: Any) -> Any:
+        "What a method of the file system answers. Raises InputError if that is about the file, Unreachable if there is no answer"
+        for n in range(TRIES):
+            if n: time.sleep(2 ** (n - 1))
+            try:
+                answer = self._answer(what, given, limit, more)
+                if check and (wrong := check(answer)): raise OSError(wrong)
+                return answer
+            except Exception as e:
+                if _lasting(e): raise InputError(f"{self.address}: cannot be read ({type(e).__name__}: {e})") from e
+                error = e
+        raise Unreachable(f"{self.address}: cannot be read from there: {type(error).__name__}: {error} (asked {TRIES} times)") from error
+
+    def _answer(self, what: str, given: tuple[Any, ...], limit: float | None, more: dict[str, Any]) -> Any:
+        if limit is None or not self.system.async_impl: return getattr(self.system, what)(self.path, *given, **more)
+        from fsspec.asyn import sync
+        return sync(self.system.loop, getattr(self.system, f"_{what}"), self.path, *given, timeout=limit, **more)
+
+    def address_of(self, name: str) -> str:
+        "The address of what the file system calls `name`"
+        scheme = self.address.partition("://")[0]
+        return f"{scheme}://{name.lstrip('/') if scheme == 'memory' else name}"
+
+    def read(self, start: int, stop: int) -> bytes:
+        "The bytes from `start` to `stop`, all of them"
+        def cut(got: bytes) -> str: return f"{len(got)} bytes came instead of {stop - start}" if len(got) != stop - start else ""
+        return self.ask("cat_file", start=start, end=stop, limit=LIMIT, check=cut) if stop > start else b""
+
+# %% ../nbs/00_source.ipynb #31bf799b
+BLOCK = 8 << 20   # bytes that a remote file is asked for at a time
+
+class _Pieces(io.RawIOBase):
+    def __init__(self, remote: Remote, size: int):
+        self.remote, self.size, self.at = remote, size, 0
+    def readable(self) -> bool: return True
+    def seekable(self) -> bool: return True
+    def tell(self) -> int: return self.at
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.at = offset + (0, self.at, self.size)[whence]
+        return self.at
+    def readinto(self, buffer: Any) -> int:
+        got = self.remote.read(self.at, min(self.at + len(buffer), self.size))
+        buffer[:len(got)] = got
+        self.at += len(got)
+        return len(got)
+
+def RemoteFile(address: str, size: int | None = None, piece: int = BLOCK) -> io.BufferedReader:
+    "A remote file, open for reading"
+    remote = Remote(address)
+    if size is None: size = remote.ask("info")["size"]
+    return io.BufferedReader(_Pieces(remote, size), piece)
+
+# %% ../nbs/00_source.ipynb #fa455538
+class Seen(NamedTuple):
+    "What a listing tells of a remote file: its size (None: unknown) and a mark that changes when the file does"
+    size: int | None
+    mark: str
+
+_MARKS = ("ETag", "etag", "md5Hash", "blob_id", "LastModified", "last_modified", "updated", "mtime", "created")
+
+def _seen(info: dict[str, Any]) -> Seen: return Seen(info.get("size"), next((str(info[k]) for k in _MARKS if info.get(k)), ""))
+
+def _there(given: str) -> dict[str, Seen | None]:
+    "The files that an address, or a glob in one, stands for"
+    if "::" in given or given.startswith(("http://", "https://")): return {given: None}
+    remote = Remote(given)
+    remote.system.invalidate_cache()
+    if set(remote.path) & set("*?[") and (matches := _matching(remote)): return matches
+    try: info = remote.ask("info")
+    except InputError as e: return {} if isinstance(e.__cause__, FileNotFoundError) else {given: None}   # whoever converts it will say what is wrong
+    return _below(remote) if info["type"] == "directory" else {given: _seen(info)}
+
+def _below(remote: Remote) -> dict[str, Seen | None]:
+    "The logs below a remote folder, in the order and by the rules of a local one"
+    infos, own = remote.ask("find", detail=True), len(remote.path.rstrip("/"))
+    names = (n for n, info in infos.items() if info["type"] == "file" and "/." not in n[own:] and (is_log(n) or n.lower().endswith(".zip")))
+    return {remote.address_of(n): _seen(infos[n]) for n in sorted(names, key=_parts)}
+
+def _matching(remote: Remote) -> dict[str, Seen | None]:
+    "What a glob in an address stands for"
+    infos, own = remote.ask("glob", detail=True), remote.path[:re.search(r"[*?[]", remote.path).start()].rfind("/")  # type: ignore[union-attr]
+    logs: dict[str, Seen | None] = {}
+    for name in sorted(infos, key=_parts):
+        if "/." in name[own:] and "/." not in remote.path[own:]: continue
+        if infos[name]["type"] == "file": logs[remote.address_of(name)] = _seen(infos[name])
+        else: logs.update(_below(Remote(remote.address_of(name))))
+    return logs
+
+def _parts(name: str) -> list[str]: return name.split("/")
+
+# %% ../nbs/00_source.ipynb #c629e534
+@lru_cache(2)
+def _archive(path: str, process: int) -> Any:
+    "An open zip archive; every process opens its own"
+    import zipfile
+    try: return zipfile.ZipFile(path if "://" not in path else RemoteFile(path, piece=1 << 20))   # type: ignore[arg-type]
     except (zipfile.BadZipFile, OSError) as e: raise InputError(f"{path}: cannot be opened as a zip archive ({e})") from e
-    if not names: raise InputError(f"{path}: the archive holds no {', '.join(LOG_ENDINGS)} file")
-    yield from (f"zip://{name}::{path}" for name in names)
+
+def _unzip(path: str) -> dict[str, Seen | None]:
+    "An address for each log inside a zip archive"
+    inside = sorted((i for i in _archive(path, os.getpid()).infolist() if is_log(i.filename)), key=lambda i: i.filename)
+    if not inside: raise InputError(f"{path}: the archive holds no {', '.join(LOG_ENDINGS)} file")
+    return {f"zip://{i.filename}::{path}": Seen(i.file_size, f"{i.CRC:08x}") for i in inside}
+
+# %% ../nbs/00_source.ipynb #37bd656d
+def find_logs(inputs: Iterable[str | Path]) -> dict[str, Seen | None]:
+    "All log files that `inputs` (files, folders, globs, `-`, addresses) stand for, in a fixed order, each once, with what a listing told of it"
+    logs: dict[str, Seen | None] = {}
+    _archive.cache_clear()   # one of them may have been written again
+    for given in map(str, inputs):
+        there = {given: None} if given == "-" else _there(given) if "://" in given else dict.fromkeys(_here(given))
+        if not there:
+            what = f"the folder holds no {', '.join(LOG_ENDINGS)} file" if os.path.isdir(given) else "no such file or folder" + ", or no log in it" * ("://" in given)
+            raise InputError(f"{given}: {what}. Give a log file, a folder, a glob in quotes, or - for standard input.")
+        for path, seen in there.items():
+            logs.update(_unzip(path) if path.lower().endswith(".zip") and not path.startswith("zip://") else {path: seen})
+    return logs
 
 def expand(inputs: Iterable[str | Path]) -> list[str]:
-    "All log files that `inputs` (files, folders, globs, `-`, addresses) stand for, in a fixed order, each once"
-    found: dict[str, None] = {}
-    for given in map(str, inputs):
-        path = Path(given)
-        if given == "-" or "://" in given: names: Iterable[str] = [given]
-        elif path.is_dir(): names = _walk(path)
-        elif path.exists(): names = _unzip(given)
-        else: names = (n for match in sorted(glob.glob(given, recursive=True)) for n in expand([match]))
-        before = len(found)
-        found.update(dict.fromkeys(names))
-        if len(found) == before and not any(Path(f) == path for f in found):
-            what = f"the folder holds no {', '.join(LOG_ENDINGS)} file" if path.is_dir() else "no such file or folder"
-            raise InputError(f"{given}: {what}. Give a log file, a folder, a glob in quotes, or - for standard input.")
-    return list(found)
+    "All log files that `inputs` stand for, in a fixed order, each once"
+    return list(find_logs(inputs))
 
-# %% ../nbs/00_source.ipynb #bdd1da3d
+# %% ../nbs/00_source.ipynb #7425cced
+def stated(path: str) -> Seen | None:
+    "Size and mark of a file, here or elsewhere; None if it is not there"
+    try:
+        if "://" in path: return _seen(Remote(path).ask("info"))
+        now = os.stat(path)
+        return Seen(now.st_size, str(now.st_mtime_ns))
+    except FileNotFoundError: return None
+    except NotADirectoryError: return None
+    except InputError as e:
+        if isinstance(e.__cause__, FileNotFoundError): return None
+        raise
+
+def listed(folder: str) -> dict[str, Seen]:
+    "The files that lie directly in a folder, here or elsewhere, sorted; none if there is no such folder"
+    if "://" not in folder:
+        try:
+            with os.scandir(folder or ".") as there: names = sorted(os.path.join(folder, e.name) for e in there if e.is_file())
+        except (FileNotFoundError, NotADirectoryError): return {}
+        return {name: seen for name in names if (seen := stated(name))}
+    remote = Remote(folder)
+    remote.system.invalidate_cache(remote.path)
+    try: infos = remote.ask("ls", detail=True)
+    except InputError as e:
+        if isinstance(e.__cause__, FileNotFoundError): return {}
+        raise
+    return {remote.address_of(i["name"]): _seen(i) for i in sorted(infos, key=lambda i: _parts(i["name"])) if i["type"] == "file"}
+
+# %% ../nbs/00_source.ipynb #4128345e
 MAX_RATIO, ALWAYS_ALLOWED = 1000, 1 << 30   # a packed log may unpack to a gigabyte, or to a thousand times its size
 
 def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
@@ -132,30 +308,54 @@ def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
         if written > limit:
             raise InputError(f"{name}: unpacks to more than {limit / 1e9:.1f} GB, over {MAX_RATIO} times its size; unpack it yourself if that is right")
 
-def _fetch(path: str, target: Any) -> str | None:
-    "Bring standard input, a packed or a remote log into `target`"
+def fetch(path: str, target: Any, seen: Seen | None = None) -> str | None:
+    "Bring standard input, a packed or a remote log into `target`, unpacked; what is missing from it, or None"
     if path == "-": return _unpack(sys.stdin.buffer, target, math.inf, "standard input")
-    import fsspec
-    inner = path.split("::")[0]
-    if (apart := {"inspect": _inspect_archive, "sqlite": _hermes_database}.get(packing(inner) or "")) is not None:
-        if "://" in path: raise InputError(f"{path}: it can be read from a local file only; download or unpack it first")
-        return apart(path, target)
-    size = Path(path).stat().st_size if "://" not in path else 0
-    limit = max(ALWAYS_ALLOWED, size * MAX_RATIO) if packing(inner) else math.inf
+    from zipfile import BadZipFile
+    packed = packing(path.partition("::")[0])
+    if packed == "sqlite" and "://" in path: raise InputError(f"{path}: it can be read from a local file only; download it first")
+    if packed == "sqlite": return _hermes_database(path, target)
+    if packed == "inspect" and path.startswith("zip://"): raise InputError(f"{path}: it can be read by itself only; unpack the archive first")
     try:
-        with fsspec.open(path, "rb", compression=packing(inner)) as f: return _unpack(f, target, limit, path)
-    except ImportError as e: raise InputError(f"{path}: opening it needs another package ({e})") from e
+        with ExitStack() as files:
+            source, size = _source(path, seen, files)
+            if packed == "inspect": return _inspect_archive(path, source, size, target)
+            limit = max(ALWAYS_ALLOWED, size * MAX_RATIO) if packed or path.startswith("zip://") else math.inf
+            if packed: source = files.enter_context(_decompressed(source, packed))
+            return _unpack(source, target, limit, path)
     except TracekitError: raise
-    except Exception as e: raise InputError(f"{path}: cannot be opened ({type(e).__name__}: {e})") from e
+    except ImportError as e: raise InputError(f"{path}: opening it needs another package ({e})") from e
+    except (BadZipFile, OSError, KeyError, NotImplementedError, RuntimeError, ValueError) as e: raise InputError(f"{path}: cannot be opened ({type(e).__name__}: {e})") from e
 
-# %% ../nbs/00_source.ipynb #3c57c14b
-def _inspect_archive(path: str, target: Any) -> str | None:
+def _decompressed(source: Any, packed: str) -> Any:
+    from fsspec.compression import compr
+    return compr[packed](source, mode="rb")
+
+def _source(path: str, seen: Seen | None, files: ExitStack) -> tuple[Any, int]:
+    "The bytes of a file as they are kept, and how many there are"
+    if "://" not in path: return files.enter_context(open(path, "rb")), os.stat(path).st_size
+    if path.startswith("zip://"):
+        name, _, outer = path.removeprefix("zip://").partition("::")
+        member = (archive := _archive(outer, os.getpid())).getinfo(name)
+        return files.enter_context(archive.open(member)), member.compress_size
+    if "::" in path or path.startswith(("http://", "https://")): return _downloaded(path, files)
+    file = files.enter_context(RemoteFile(path, seen.size if seen else None))
+    return file, file.raw.size   # type: ignore[attr-defined]
+
+def _downloaded(path: str, files: ExitStack) -> tuple[Any, int]:
+    "A remote file that cannot be read in pieces, brought here as a whole"
+    copy = files.enter_context(tempfile.NamedTemporaryFile())
+    Remote(path).ask("get_file", copy.name)
+    return copy, os.stat(copy.name).st_size
+
+# %% ../nbs/00_source.ipynb #808a7df1
+def _inspect_archive(path: str, source: Any, size: int, target: Any) -> str | None:
     "Write the document that an .eval archive stands for into `target`; what is wrong with it, or None"
     if sys.version_info >= (3, 14): import zipfile
     else: from backports.zstd import zipfile   # today's archives are packed with zstd
-    limit = max(ALWAYS_ALLOWED, Path(path).stat().st_size * MAX_RATIO)
+    limit = max(ALWAYS_ALLOWED, size * MAX_RATIO)
     try:
-        with zipfile.ZipFile(path) as z:
+        with zipfile.ZipFile(source) as z:
             names = z.namelist()
             if sum(i.file_size for i in z.infolist()) > limit: raise InputError(f"{path}: unpacks to more than {limit / 1e9:.1f} GB; unpack it yourself if that is right")
             header = next((n for n in ("header.json", "_journal/start.json") if n in names), None)
@@ -240,7 +440,7 @@ def _message(row: sqlite3.Row) -> dict[str, Any]:
         except (msgspec.DecodeError, RecursionError): pass   # then it is a text that begins like this
     return made
 
-# %% ../nbs/00_source.ipynb #08f8db16
+# %% ../nbs/00_source.ipynb #4ef91187
 FOREIGN = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
@@ -255,30 +455,38 @@ FOREIGN = {
     b"%PDF": "a PDF",
 }
 
-def plain_path(path: str) -> str:
-    "A path as text that can be written; names that are no Unicode get escapes"
-    return path.encode("utf-8", "backslashreplace").decode()
+SMALL = 1 << 18   # a file of up to this many bytes is read: that costs less than to map it
 
 class Log:
     "One opened log: `data`, its bytes as a memoryview, and `damage`, what is missing from them"
-    def __init__(self, path: str | Path):
-        self.path = str(path)
+    def __init__(self, path: str | Path, seen: Seen | None = None, at: str | None = None):
+        self.path, self.seen, self.at = str(path), seen, at   # at: the file that it was unpacked into before
         self.name = "standard input" if self.path == "-" else plain_path(self.path)
         self.damage: str | None = None
         try:
             self._file = self._open()
             size = self._file.seek(0, 2)
+            self.changed: Any = os.fstat(self._file.fileno()).st_mtime_ns
+            self._bytes = self._small() if self.whole and size <= SMALL else None
         except OSError as e: raise InputError(f"{self.name}: cannot be read: {e.strerror or e}") from e
         if not size: raise InputError(f"{self.name}: the file is empty" + (f" ({self.damage})" if self.damage else ""))
-        self.changed = os.fstat(self._file.fileno()).st_mtime_ns
-        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.data = memoryview(self._map)
+        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if self._bytes is None else None
+        self.data = memoryview(self._map or self._bytes)  # type: ignore[arg-type]
         self._refuse_foreign()
 
+    whole = True   # all bytes are here
+
+    def _small(self) -> bytes:
+        self._file.seek(0)
+        return self._file.read()
+
     def _open(self) -> Any:
-        if self.path != "-" and "://" not in self.path and not packing(self.path): return open(self.path, "rb")
+        if self.at:
+            if os.path.exists(note := f"{self.at}.damage"): self.damage = Path(note).read_text(encoding="utf-8")
+            return open(self.at, "rb")
+        if self.path != "-" and "://" not in self.path and not packing(self.path): return open(self.path, "rb", buffering=0)
         spool = tempfile.TemporaryFile()
-        self.damage = _fetch(self.path, spool)
+        self.damage = fetch(self.path, spool, self.seen)
         spool.flush()
         return spool
 
@@ -294,12 +502,39 @@ class Log:
     def close(self) -> None:
         try:
             self.data.release()
-            self._map.close()
+            if self._map: self._map.close()
         except BufferError: pass   # a slice is still in somebody's hands; the map goes with it
         self._file.close()
 
     def __enter__(self) -> Log: return self
     def __exit__(self, *exc: Any) -> None: self.close()
+
+# %% ../nbs/00_source.ipynb #e3d9aa03
+@lru_cache(1)
+def _beginning(address: str, seen: Seen, size: int) -> bytes: return Remote(address).read(0, size)
+
+class Partial(Log):
+    "A remote log of which the first `head` bytes are here, and what else is brought; elsewhere its `data` hold zeros"
+    whole = False
+    def __init__(self, address: str, seen: Seen, head: int):
+        self.head, self.size, self.remote = head, seen.size or 0, Remote(address)
+        super().__init__(address, seen)
+        self.changed = seen.mark
+
+    def _open(self) -> Any:
+        spool = tempfile.TemporaryFile()
+        spool.truncate(self.size)
+        self._write(spool, 0, _beginning(self.path, self.seen, self.head))  # type: ignore[arg-type]
+        return spool
+
+    def _write(self, spool: Any, at: int, text: bytes) -> None:
+        spool.seek(at)
+        _unpack(io.BytesIO(text), spool, math.inf, self.name)
+        spool.flush()
+
+    def bring(self, start: int, stop: int) -> None:
+        "Bring the bytes from `start` to `stop`"
+        for at in range(max(start, 0), stop, 2 * BLOCK): self._write(self._file, at, self.remote.read(at, min(at + 2 * BLOCK, stop)))
 
 # %% ../nbs/00_source.ipynb #950619f9
 _SKIP = msgspec.json.Decoder(msgspec.Raw)
