@@ -1,6 +1,6 @@
 """What a model column costs beside the wait for the model: overhead per call, against a bare HTTP client doing the same calls in the same run.
 
-    python benchmarks/columns.py [--records 10000] [--concurrency 32] [--delay 0.1]
+    python benchmarks/columns.py [--records 10000] [--concurrency 32] [--delay 0.1] [--json FILE]
 
 A server on loopback (tests/chat_server.py, in a process of its own) answers after a delay; of the prompts, 2 % meet an error, 1 % a server that hangs until the time-out, 1 % an answer
 that is no JSON. Each record is a tool interaction: its prompt is filled in, asked, the answer checked against a schema, kept on disk, and the row written. Measured:
@@ -23,6 +23,7 @@ from typing import Literal
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1]/"tests")]
 from chat_server import chat_server   # noqa: E402
 from pydantic import BaseModel   # noqa: E402
+from record import json_option, record   # noqa: E402
 
 from tracekit.workflows.columns import Pipeline   # noqa: E402
 from tracekit.workflows.model import Model   # noqa: E402
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--delay", type=float, default=0.1)
+    json_option(parser)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     ideal = given.delay/given.concurrency*1e3
@@ -112,6 +114,8 @@ def main() -> None:
         before = len(server.requests())
         work.rows = interactions(given.records)
         report, cpu, wall = timed(lambda: work.run(folder/"f.jsonl", progress=False))
+        record(given.json, "columns", {f"{given.records:,} calls at {given.concurrency} at a time, {given.delay:g} s each: the wait alone is {ideal:.2f} ms a call":
+               [{"": name, "ms of CPU time a call": round(cpu, 2), "ms of the clock a call, beside the wait": round(wall - ideal, 2)} for name, (cpu, wall) in best.items()]})
         print(f"again    {wall:.1f} s: {str(report).splitlines()[-2]}; requests that the server saw: {len(server.requests()) - before}")
 
 

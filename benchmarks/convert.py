@@ -1,6 +1,6 @@
 """What a conversion costs: CPU time, wall time and memory, as ratios to a floor measured in the same run on the same bytes.
 
-    python benchmarks/convert.py [--log LOG] [--mb 100 1000] [--layout compact indented] [--rounds 5]
+    python benchmarks/convert.py [--log LOG] [--mb 100 1000] [--layout compact indented] [--rounds 5] [--json FILE]
 
 The input is a real tau2-bench log repeated with fresh ids (by default one of ../shared, else the sample that ships with tracekit). Measured in turn, round by round:
 
@@ -26,6 +26,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from record import Tables, json_option, record
 
 ROOT = Path(__file__).parents[1]
 LOG = "data/tau2/real/049_results.json"
@@ -101,6 +103,7 @@ def measured(way: str, small: str, log: str, out: str, memory: str) -> None:
     if way != "tutorial": import msgspec, orjson  # noqa: E401, F401
     if way in ("rows", "1", "2"): import tracekit.pipeline, tracekit.formats.tau2, tqdm.auto, concurrent.futures.process  # noqa: E401, F401
     if way in ("rows", "1", "2"): rows(small, "")
+    if way == "tutorial": tutorial(small, out)
     sys.__stdout__.write(json.dumps(figures(lambda: WAYS[way](log, out), memory == "yes")))
 
 
@@ -145,8 +148,8 @@ def oracle() -> str | None:
     return given if Path(given).exists() else None
 
 
-def bench(log: Path, size: int, indented: bool, rounds: int) -> None:
-    "Measure all ways on one log and print the table"
+def bench(log: Path, size: int, indented: bool, rounds: int) -> Tables:
+    "Measure all ways on one log, print the table and return it"
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         big = Path(folder) / "big.json"
         count = repeat(log, big, size * 1_000_000, indented)
@@ -154,20 +157,24 @@ def bench(log: Path, size: int, indented: bool, rounds: int) -> None:
         found, own = {way: [] for way in ways}, {}
         for n in range(rounds + 1):
             for way in ways:
-                if way == "tutorial" and n: continue
                 python = oracle() if way == "tutorial" else sys.executable
                 done = subprocess.run([python, __file__, "--way", way, str(log), str(big), str(Path(folder) / "out"), "no" if n else "yes"], capture_output=True, text=True, check=True)
                 seen = json.loads(done.stdout)
                 if not n: own[way] = seen["own"]          # the first round warms up, and looks at memory
-                if n or way == "tutorial": found[way].append(seen)
+                if n: found[way].append(seen)
         bytes_ = big.stat().st_size
-        print(f"\n{bytes_ / 1e6:.0f} MB {'indented' if indented else 'compact'}, {count} simulations of {bytes_ / count / 1000:.0f} kB; median of {rounds} rounds")
+        title = f"{bytes_ / 1e6:.0f} MB {'indented' if indented else 'compact'}, {count} simulations of {bytes_ / count / 1000:.0f} kB; median of {rounds} rounds"
+        table: list[dict] = []
+        print(f"\n{title}")
         print(f"{'':12}{'CPU s':>8}{'CPU ms/MB':>11}{'wall s':>8}{'own MB':>8}{'/ floor':>9}{'/ floor+file':>14}")
         median = {way: {k: statistics.median(f[k] for f in seen) for k in seen[0]} for way, seen in found.items()}
         for way, m in median.items():
             name = way if not way.isdigit() else f"{way} worker{'s' if way != '1' else ''}"
+            table.append({"": name, "MB a second of CPU time": round(bytes_ / 1e6 / m["cpu"]), "own MB": round(own[way]), "CPU time, x the floor": round(m["cpu"] / median["floor"]["cpu"], 2),
+                          "x the floor with a file": round(m["cpu"] / median["floor+file"]["cpu"], 2), "clock, x one worker": round(m["wall"] / median["1"]["wall"], 2)})
             print(f"{name:12}{m['cpu']:8.2f}{m['cpu'] * 1e9 / bytes_:11.2f}{m['wall']:8.2f}{own[way]:8.0f}{m['cpu'] / median['floor']['cpu']:9.2f}{m['cpu'] / median['floor+file']['cpu']:14.2f}")
         print(f"two workers: {median['1']['wall'] / median['2']['wall']:.2f}x one" + (f"; one worker: {median['tutorial']['cpu'] / median['1']['cpu']:.1f}x the tutorial" if "tutorial" in median else ""))
+        return {title: table}
 
 
 def main() -> None:
@@ -178,10 +185,13 @@ def main() -> None:
     parser.add_argument("--mb", type=int, nargs="+", default=[100])
     parser.add_argument("--layout", nargs="+", choices=["compact", "indented"], default=["compact", "indented"])
     parser.add_argument("--rounds", type=int, default=5)
+    json_option(parser)
     given = parser.parse_args()
+    tables: Tables = {}
     print(f"log: {given.log.name}")
     for size in given.mb:
-        for layout in given.layout: bench(given.log, size, layout == "indented", given.rounds)
+        for layout in given.layout: tables |= bench(given.log, size, layout == "indented", given.rounds)
+    record(given.json, "convert", tables)
     print("\nStart-up, user and system time of a process:")
     for what in ("import tracekit", "import tracekit.cli; tracekit.cli.main(['--help'])"):
         before = cpu()

@@ -1,6 +1,6 @@
 """What reading formats costs beside the packages that they come from, in one run on the same bytes.
 
-    python benchmarks/formats.py [--part sessions agentdata] [--rounds 5] [--spans 20000] [--mb 200] [--formats claude_code codex pi]
+    python benchmarks/formats.py [--part sessions agentdata] [--rounds 5] [--spans 20000] [--mb 200] [--formats claude_code codex pi] [--json FILE]
 
 sessions: real sessions of coding agents, repeated, become rollout rows. Data Designer's reader makes them in batches of 64, as it does for
 its users; tracekit makes the same rows (like: in one process; like 2: in two, over the parts of the plan), the same written as JSON lines
@@ -36,6 +36,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from convert import figures
+from record import Tables, json_option, record
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("TRACEKIT_SHARED", ROOT.parent/"shared"))
@@ -129,7 +130,7 @@ def span_file(path: Path, wanted: int) -> int:
     return len(made)
 
 
-def agentdata(wanted: int, rounds: int) -> None:
+def agentdata(wanted: int, rounds: int) -> Tables:
     if not NOVAEVAL.exists(): sys.exit(f"{NOVAEVAL} is not there: make it with shared/oracle/setup .oracle novaeval, or set TRACEKIT_NOVAEVAL")
     with tempfile.TemporaryDirectory() as folder:
         small, large, out = (Path(folder)/name for name in ("small.json", "large.json", "out.json"))
@@ -145,10 +146,14 @@ def agentdata(wanted: int, rounds: int) -> None:
                 rates[way].append(count / float(done.stdout))
                 written[way] = json.loads(out.read_text())
         assert written["published"] == written["novaeval"], "both must write the same records"
-        print(f"{count} spans, {large.stat().st_size / 1e6:.0f} MB, spans a second of CPU time")
+        title = f"{count} spans, {large.stat().st_size / 1e6:.0f} MB, spans a second of CPU time"
+        table: list[dict] = []
+        print(title)
         for way, found in rates.items():
             ratio = statistics.median(mine / theirs for mine, theirs in zip(found, rates["novaeval"]))
             print(f"  {way:10} {statistics.median(found):9,.0f}   {ratio:5.1f} x NovaEval")
+            table.append({"": way, "spans a second": round(statistics.median(found)), "x NovaEval": round(ratio, 1)})
+        return {f"AgentData: {title}": table}
 
 
 # ---------------------------------------------------------------- sessions: what is measured (in a child process)
@@ -164,20 +169,28 @@ def floor(kind: str, folder: str) -> Iterator[None]:
             yield
 
 
-def datadesigner(kind: str, folder: str) -> Iterator[dict]:
+def datadesigner_frames(format: str, folder: str) -> Iterator:
     "The rows of Data Designer's reader, in the batches that its users get"
     import logging
     import data_designer.config as dd
     from data_designer.engine.resources.seed_reader import AgentRolloutSeedReader
     logging.getLogger("data_designer").setLevel(logging.CRITICAL)
     reader = AgentRolloutSeedReader()
-    reader.attach(dd.AgentRolloutSeedSource(format=dd.AgentRolloutFormat(KINDS[kind]), path=folder), None)
+    reader.attach(dd.AgentRolloutSeedSource(format=dd.AgentRolloutFormat(format), path=folder), None)
     batches = reader.create_batch_reader(batch_size=64, index_range=None, shuffle=False)
     while True:
         try: batch = batches.read_next_batch()
         except StopIteration: return
-        frame = batch.to_pandas()
-        yield from [{k: None if v != v else v for k, v in r.items()} for r in frame.to_dict("records")] if Path(folder).name == "small" else [{}]*len(frame)   # pandas says NaN for nothing
+        yield batch.to_pandas()
+
+
+def frame_rows(frame) -> list[dict]:
+    "The rows of a batch as dicts; pandas says NaN for nothing"
+    return [{k: None if v != v else v for k, v in r.items()} for r in frame.to_dict("records")]
+
+
+def datadesigner(kind: str, folder: str) -> Iterator[dict]:
+    for frame in datadesigner_frames(KINDS[kind], folder): yield from frame_rows(frame) if Path(folder).name == "small" else [{}]*len(frame)
 
 
 def rows(kind: str, folder: str, like: str | None) -> Iterator[dict]:
@@ -277,19 +290,21 @@ def _fresh(content, n: int):
     return [{**b, **{name: f"{b[name]}-{n}" for name in ("id", "tool_use_id") if b.get(name)}} if isinstance(b, dict) else b for b in content]
 
 
-def sessions(size: int, kinds: list[str], rounds: int) -> None:
-    if not (SHARED/"data/rollouts").is_dir(): return print(f"sessions: not measured, the shared folder is not at {SHARED} (TRACEKIT_SHARED)")
+def sessions(size: int, kinds: list[str], rounds: int) -> Tables:
+    if not (SHARED/"data/rollouts").is_dir(): sys.exit(f"sessions: not measured, the shared folder is not at {SHARED} (TRACEKIT_SHARED)")
+    tables: Tables = {}
     if not DATADESIGNER.exists(): print(f"sessions: without Data Designer, {DATADESIGNER} is not there: make it with shared/oracle/setup .oracle datadesigner, or set TRACEKIT_DATADESIGNER")
     with tempfile.TemporaryDirectory() as top:
         for kind in kinds:
             small, large = Path(top)/kind/"small", Path(top)/kind/"large"
             many_sessions(kind, small, 0)
-            session_table(f"{kind}, many sessions", kind, small, large, many_sessions(kind, large, size), rounds)
-            if kind == "claude_code": session_table(f"{kind}, one session", kind, small, Path(top)/"one", one_session(Path(top)/"one", size), rounds)
+            tables |= session_table(f"{kind}, many sessions", kind, small, large, many_sessions(kind, large, size), rounds)
+            if kind == "claude_code": tables |= session_table(f"{kind}, one session", kind, small, Path(top)/"one", one_session(Path(top)/"one", size), rounds)
+    return tables
 
 
-def session_table(title: str, kind: str, small: Path, large: Path, size: int, rounds: int) -> None:
-    "Measure all ways and print the table"
+def session_table(title: str, kind: str, small: Path, large: Path, size: int, rounds: int) -> Tables:
+    "Measure all ways, print the table and return it"
     ways = [way for way in SESSIONS if way != PEER or DATADESIGNER.exists()]
     found: dict[str, list[dict]] = {way: [] for way in ways}
     own, told = {}, {}
@@ -300,13 +315,17 @@ def session_table(title: str, kind: str, small: Path, large: Path, size: int, ro
             if n: found[way].append(done)
             else: own[way], told[way] = done["own"], done["rows"]
     print(f"\n{title}, {size / 1e6:.0f} MB; median of {rounds} rounds\n{'':15}{'MB/s CPU':>10}{'MB/s wall':>11}{'own MB':>8}{'/ floor':>9}{'x Data Designer':>17}")
+    table: list[dict] = []
     for way, measured in found.items():
         clock = "wall" if way.endswith("2") else "cpu"
         def ratio(to: str, by: str = clock) -> float: return statistics.median(t[by] / m[by] for m, t in zip(measured, found[to]))  # noqa: B023
         speed = {by: size / 1e6 / statistics.median(m[by] for m in measured) for by in ("cpu", "wall")}
         times = f"{ratio(PEER):17.1f}" + goal(way, ratio(PEER), own[way], "one" in title) if PEER in found else ""
+        table.append({"": way, "MB a second of CPU time": round(speed["cpu"]), "MB a second by the clock": round(speed["wall"]), "own MB": round(own[way]),
+                      **({"x Data Designer": round(ratio(PEER), 1)} if PEER in found else {})})
         print(f"{way:15}{speed['cpu']:10.0f}{speed['wall']:11.0f}{own[way]:8.0f}{1 / ratio('floor', 'cpu'):9.2f}{times}")
     if PEER in told: print(f"rows of the real sessions: {len(told['like'])}, " + ("equal to Data Designer's" if told["like"] == told[PEER] else "NOT equal to Data Designer's"))
+    return {f"{title}, {size / 1e6:.0f} MB; median of {rounds} rounds": table}
 
 
 def goal(way: str, ratio: float, own: float, alone: bool) -> str:
@@ -325,9 +344,12 @@ def main() -> None:
     options.add_argument("--mb", type=int, default=200)
     options.add_argument("--formats", nargs="+", choices=list(KINDS), default=list(KINDS))
     options.add_argument("--rounds", type=int, default=5)
+    json_option(options)
     given = options.parse_args()
-    if "sessions" in given.part: sessions(given.mb * 1_000_000, given.formats, given.rounds)
-    if "agentdata" in given.part: agentdata(given.spans, given.rounds)
+    tables: Tables = {}
+    if "sessions" in given.part: tables |= sessions(given.mb * 1_000_000, given.formats, given.rounds)
+    if "agentdata" in given.part: tables |= agentdata(given.spans, given.rounds)
+    record(given.json, "formats", tables)
 
 
 if __name__ == "__main__": main()

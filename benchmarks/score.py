@@ -1,6 +1,6 @@
 """What scoring costs: traces per second on one core, against the platform's own package in the same run on the same rows.
 
-    python benchmarks/score.py [--log LOG] [--rows 2000] [--rounds 5]
+    python benchmarks/score.py [--log LOG] [--rows 2000] [--rounds 5] [--json FILE]
 
 The rows are those of a telecom log (by default one of ../shared, else the sample that ships with tracekit), repeated. Measured in turn, round by round, CPU time:
 
@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from record import json_option, record
 
 ROOT = Path(__file__).parents[1]
 LOG = "data/tau2/scripted/telecom__v02_ids.json"
@@ -73,6 +75,7 @@ def main() -> None:
     parser.add_argument("--log", type=Path, default=shared/LOG if (shared/LOG).exists() else ROOT/"tracekit/data/telecom.json")
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
+    json_option(parser)
     given = parser.parse_args()
     import tracekit
     with tempfile.TemporaryDirectory() as folder:
@@ -91,6 +94,8 @@ def main() -> None:
         median = {way: statistics.median(seconds) for way, seconds in found.items()}
         for way, seconds in median.items():
             print(f"{way:10}{seconds/given.rows*1e6:12.0f}{given.rows/seconds:10.0f}" + (f"{median['peer']/seconds:8.1f}" if "peer" in median else ""))
+        record(given.json, "score", {f"{given.rows} rows of {many.stat().st_size/given.rows/1000:.0f} kB; median of {given.rounds} rounds":
+               [{"": way, "traces a second": round(given.rows/seconds), **({"x the platform's package": round(median["peer"]/seconds, 1)} if "peer" in median else {})} for way, seconds in median.items()]})
 
 
 if __name__ == "__main__": main()

@@ -1,6 +1,6 @@
 """What looking costs: how long a viewer takes to come up, to turn a page and to search, and how much HTML it sends, each beside its goal.
 
-    python benchmarks/view.py [--items 10000] [--rows 100000] [--bytes 2000] [--rounds 3] [--browser]
+    python benchmarks/view.py [--items 10000] [--rows 100000] [--bytes 2000] [--rounds 3] [--browser] [--json FILE]
 
 A trace of many items and 10 MB, then a dataset of many rows in a file. Measured: CPU seconds of Python, the best of some rounds, a new viewer for each. Widgets are made without a kernel, so
 nothing is sent. With --browser, the same in a real JupyterLab, from the click to the drawn page, on the wall clock (it needs what `make browser` installs).
@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from record import Tables, json_option, record
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -46,7 +48,17 @@ def timed(rounds: int, make, act) -> float:
     return best
 
 
+TABLES: Tables = {}
+
+
+def about(title: str) -> None:
+    "What the next figures are about"
+    TABLES[title] = []
+    print(title)
+
+
 def told(what: str, value: float, goal: float, unit: str = "s") -> None:
+    TABLES[next(reversed(TABLES))].append({"": what.strip(), "measured": round(value, 3), "unit": unit, "goal": goal})
     print(f"{what:44}{value:10.3f} {unit:3} goal {goal:g} {unit:3} {'' if value <= goal else 'MISSED'}".rstrip())
 
 
@@ -61,7 +73,7 @@ def of_trace(items: int, rounds: int) -> None:
     from tracekit.markup import trace_html
     from tracekit.view import TraceViewer
     trace = trace_of(items)
-    print(f"a trace of {len(trace['items']):,} items, {len(json.dumps(trace))/1e6:.1f} MB")
+    about(f"a trace of {len(trace['items']):,} items, {len(json.dumps(trace))/1e6:.1f} MB")
     def make() -> TraceViewer: return TraceViewer(trace)
     def search(viewer: TraceViewer, text: str) -> None: viewer.search.value = text
     told("  viewer up", timed(rounds, lambda: None, lambda _: make()), TRACE)
@@ -83,7 +95,7 @@ def of_dataset(folder: Path, rows: int, size: int, rounds: int) -> None:
     from tracekit.view import DatasetViewer
     path = folder/"many.jsonl"
     write_rows(path, rows, size)
-    print(f"a dataset of {rows:,} rows of {path.stat().st_size/rows/1000:.1f} kB, {path.stat().st_size/1e6:.0f} MB")
+    about(f"a dataset of {rows:,} rows of {path.stat().st_size/rows/1000:.1f} kB, {path.stat().st_size/1e6:.0f} MB")
     def make() -> DatasetViewer: return DatasetViewer(Dataset(path))
     told("  table up", timed(rounds, lambda: None, lambda _: make()), TABLE)
     def keep(viewer: DatasetViewer, text: str) -> None: viewer.column.value, viewer.condition.value = "domain", text
@@ -117,7 +129,7 @@ def in_browser(items: int) -> None:
                     act()
                     v.get_by_text(text).first.wait_for()
                     return time.perf_counter() - began
-                print("in JupyterLab, wall clock")
+                about("in JupyterLab, wall clock")
                 told("  next page", wall(lambda: v.get_by_role("button", name="Next page").click(), "entries 41 to 80"), TRACE)
                 field = v.get_by_label("Search", exact=True).first
                 field.fill("answer 999")
@@ -133,10 +145,12 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--browser", action="store_true")
+    json_option(parser)
     given = parser.parse_args()
     of_trace(given.items, given.rounds)
     with tempfile.TemporaryDirectory() as folder: of_dataset(Path(folder), given.rows, given.bytes, given.rounds)
     if given.browser: in_browser(given.items)
+    record(given.json, "view", TABLES)
 
 
 if __name__ == "__main__": main()

@@ -18,7 +18,7 @@ from tools import docs
 from tools.pages import Page, anchors, findings, processed, shown, styles, viewers
 from tracekit.cli import main
 
-SECTIONS = ["Get started", "Tutorials", "The book", "Formats", "Scorers", "Reference"]
+SECTIONS = ["Get started", "Tutorials", "The book", "Formats", "Scorers", "Trust", "Reference"]
 HTML = '<style>.v{color:red}</style><details class="v"><summary>turn 1</summary><pre>a ``` b &lt;img&gt;</pre></details>'
 
 

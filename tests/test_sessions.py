@@ -110,6 +110,15 @@ def test_nothing_said_in_claude_code_is_lost(converted):
                 if block["type"] == "tool_result" and isinstance(block["content"], str): assert json.dumps(block["content"], ensure_ascii=False) in text
 
 
+def test_the_time_of_each_line_of_an_answer_is_kept(tmp_path):
+    "Thinking and text become one message; the line of the text has a time and an id of its own"
+    lines = [{"type": "assistant", "uuid": f"u{n}", "parentUuid": None, "sessionId": "s1", "timestamp": f"2026-01-01T00:00:0{n}.000Z", "message": {"id": "m1", "role": "assistant", "content": [part]}}
+             for n, part in enumerate([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "one"}, {"type": "text", "text": "two"}])]
+    item, = next(read(write(tmp_path/"s1.jsonl", lines), format="claude_code")).trace.model_dump()["items"]
+    assert (item["timestamp"], item["uuid"]) == ("2026-01-01T00:00:00.000Z", "u0")
+    assert item["more_timestamps"] == ["2026-01-01T00:00:01.000Z", "2026-01-01T00:00:02.000Z"] and item["more_uuids"] == ["u1", "u2"]
+
+
 def test_tokens_of_claude_code_count_once_for_each_answer(converted):
     "Although the log repeats them on every line of an answer"
     names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")

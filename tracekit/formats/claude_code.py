@@ -206,7 +206,7 @@ def kept_of(line: Line, first: bool) -> dict[str, Any]:
     kept.update(zip(_OF_MESSAGE, _of_message(line.message)))
     return kept
 
-# %% ../../nbs/formats/16_claude_code.ipynb #96e6c95c
+# %% ../../nbs/formats/16_claude_code.ipynb #97efd628
 class _Blocks(Telling):
     "Adds the blocks of lines"
     def __init__(self, key: str):
@@ -243,7 +243,7 @@ class _Blocks(Telling):
         item = self.plain[-1]
         item["content"].append(part)
         if item.get("uuid") != line.uuid:
-            item["more_uuids"] = [*item.get("more_uuids", ()), line.uuid]
+            for name, value in (("more_uuids", line.uuid), ("more_timestamps", line.timestamp)): item[name] = [*item.get(name, ()), value]
             if line.message and line.message.stop_reason is not None: item["stop_reason"] = line.message.stop_reason
 
 # %% ../../nbs/formats/16_claude_code.ipynb #62bf360a
