@@ -428,6 +428,15 @@ def test_a_time_has_one_spelling(given, expected):
     if expected: assert TraceMetadata(created_at=expected).model_dump(mode="json")["created_at"] == expected
 
 
+@given(st.datetimes() | st.datetimes(timezones=st.timezones() | st.just(None)), st.sampled_from([("", ""), ("T", " "), ("T", "t"), (".", ","), ("-", ""), (":00", ""), ("0", "00")]))
+def test_a_time_that_is_canonical_already_is_told_from_others(when, change):
+    "Canonical times are taken as they are; the model has to agree that they are canonical"
+    text = when.isoformat().replace(*change) if change[0] else when.isoformat()
+    try: expected = TraceMetadata(created_at=text).model_dump(mode="json")["created_at"]
+    except ValueError: expected = None
+    assert stamp(text) == expected
+
+
 def test_what_the_platform_leaves_out_is_shown():
     "Calls where nothing else was recorded, model calls beside an inner span with messages, and a span that was never closed"
     call_event = FunctionCallEvent(call_id="c", function="f", arguments="{}", result="r", status="completed")

@@ -69,7 +69,7 @@ class Call(msgspec.Struct, gc=False):
     created_by: str
     open: bool = True
 
-# %% ../nbs/02_convert.ipynb #d88f32b7
+# %% ../nbs/02_convert.ipynb #0b91c073
 class Calls:
     "The calls of one trace: gives each an id of its own, and finds the call that a result answers"
     def __init__(self) -> None:
@@ -84,9 +84,8 @@ class Calls:
 
     def open(self, original: Any, created_by: str) -> Call:
         "Open a call of the batch that `created_by` began"
-        same = self.by_id.get(original or None)
-        if same is None: same = self.by_id[original or None] = []
-        call_id = short_hash(f"{original or ''}#{len(same) + 1}" if same else str(original or ""))
+        same, text = self.by_id.setdefault(original or None, []), str(original or "")
+        call_id = short_hash(f"{text}#{len(same) + 1}" if same else text)
         while call_id in self.used: call_id = short_hash(call_id)
         self.used.add(call_id)
         one = Call(call_id, original, created_by)
@@ -98,11 +97,12 @@ class Calls:
         "The oldest open call of that id, by the requestor if one is named and has one; it is closed by this. Or None"
         calls = self.by_id.get(id) if id else None
         if not calls: return None
-        one: Call | None = calls[0]   # nearly always the only one
-        if len(calls) > 1 or not calls[0].open:
+        if len(calls) > 1:   # nearly never
             opened = [c for c in calls if c.open]
-            one = next((c for c in opened if c.created_by == requestor), opened[0] if opened else None)
-        if one: one.open = False
+            calls = [c for c in opened if c.created_by == requestor] or opened or calls
+        one = calls[0]
+        if not one.open: return None
+        one.open = False
         return one
 
     def match(
@@ -228,60 +228,57 @@ class _Items:
     @property
     def items(self) -> list[Any]: return _ITEMS.validate_python(self.plain)
 
-# %% ../nbs/02_convert.ipynb #6765c722
+# %% ../nbs/02_convert.ipynb #04e56770
 class _Speech(_Items):
     def convert_user_content(self, content: Any) -> None: self._speech(ChatMessage("user", content))
     def convert_assistant_content(self, content: Any) -> None: self._speech(ChatMessage("assistant", content))
 
     def _speech(self, m: ChatMessage) -> None:
         "Add the text and the thinking of a message"
-        text = m.content
-        if type(text) is not str: content = parts(m.role, text)
-        elif m.role == "assistant": content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": None}]
+        text, role, plain = m.content, m.role, self.plain
+        if type(text) is not str: content = parts(role, text)
+        elif role == "assistant": content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": None}]
         else: content = [{"type": "input_text", "text": text}]
-        self.plain.append(
-            said := {
-                "type": "message",
-                "id": f"{self.prefix}{len(self.plain)}",
-                "status": "completed",
-                "role": m.role,
-                "content": content,
-            }
-        )
+        said = {"type": "message", "id": f"{self.prefix}{len(plain)}", "status": "completed", "role": role, "content": content}
+        plain.append(said)
         m.keep(said)
         thought = m.reasoning or m.reasoning_content
         if thought and isinstance(thought, str): content.insert(0, reasoning_text(thought))
 
-# %% ../nbs/02_convert.ipynb #4629e617
+# %% ../nbs/02_convert.ipynb #f3ad14e9
 class _CallMaker(_Speech):
     def convert_tool_calls(self, tool_calls: Sequence[Any], role: str) -> None:
         "Add the calls of one message"
-        self._make_calls([typed(t, ToolCall) if isinstance(t, dict) else t for t in tool_calls], role, "")
+        given = [typed(t, ToolCall) if isinstance(t, dict) else t for t in tool_calls]
+        if given: self._calling(ChatMessage(role, tool_calls=given))
 
-    def _make_calls(self, tool_calls: Sequence[ToolCall], role: str, at: str) -> None:
-        "A batch for each requestor"
-        fresh: list[str] = []
-        for n, t in enumerate(tool_calls):
-            if (created_by := t.requestor or role) not in fresh:
-                fresh.append(created_by)
-                self.calls.begin(created_by)
-            name, arguments = (t.name, t.arguments) if t.function is None else (t.function.name, t.function.arguments)
-            if name is None: raise Rejected("convert", "a tool call without a name", f"{self.where}{at}.tool_calls[{n}]")
-            one = self.calls.open(t.id, created_by)
-            self.plain.append(
-                {
-                    "type": "function_call",
-                    "id": one.call_id,
-                    "call_id": one.call_id,
-                    "name": name,
-                    "arguments": arguments_text(arguments),
-                    "status": "completed",
-                    "original_call_id": t.id,
-                    "created_by": created_by,
-                }
-            )
+    def _calling(self, m: ChatMessage, at: int | None = None) -> None:
+        "Add the calls of a message, a batch for each requestor; its text, if any, comes first"
+        plain, calls, first = self.plain, self.calls, len(self.plain)
+        if m.content or m.reasoning or m.reasoning_content: self._speech(m)
+        begun: list[str] = []
+        for n, t in enumerate(m.tool_calls or [ToolCall(function=m.function_call)]):
+            if (created_by := t.requestor or m.role) not in begun:
+                begun.append(created_by)
+                calls.begin(created_by)
+            called = t if t.function is None else t.function
+            if called.name is None: raise Rejected("convert", "a tool call without a name", f"{self.where}{'' if at is None else [at]}.tool_calls[{n}]")
+            call_id = calls.open(t.id, created_by).call_id
+            made = {
+                "type": "function_call",
+                "id": call_id,
+                "call_id": call_id,
+                "name": called.name,
+                "arguments": arguments_text(called.arguments),
+                "status": "completed",
+                "original_call_id": t.id,
+                "created_by": created_by,
+            }
+            plain.append(made)
+            if len(plain) > first + 1 and m.timestamp is not None: made["timestamp"] = m.timestamp
+        m.keep(plain[first])
 
-# %% ../nbs/02_convert.ipynb #741c2114
+# %% ../nbs/02_convert.ipynb #980ada30
 class _ResultMaker(_CallMaker):
     def __init__(self, key: str = "", where: str = "$.messages"):
         super().__init__(key, where)
@@ -317,21 +314,19 @@ class _ResultMaker(_CallMaker):
         return any(id == t.id for m in self.ahead[self.at:] for t in m.tool_calls or ())
 
     def _result(self, r: ChatMessage, one: Call) -> None:
-        status = "incomplete" if r.error and failed(r.error) else "completed"
-        self.plain.append(
-            made := {
-                "type": "function_call_output",
-                "id": one.call_id,
-                "call_id": one.call_id,
-                "output": r.content if type(r.content) is str else result_content(r.content),
-                "status": status,
-                "original_call_id": one.original,
-                "created_by": one.created_by,
-            }
-        )
+        made = {
+            "type": "function_call_output",
+            "id": one.call_id,
+            "call_id": one.call_id,
+            "output": r.content if type(r.content) is str else result_content(r.content),
+            "status": "incomplete" if r.error and failed(r.error) else "completed",
+            "original_call_id": one.original,
+            "created_by": one.created_by,
+        }
+        self.plain.append(made)
         r.keep(made)
 
-# %% ../nbs/02_convert.ipynb #858374a7
+# %% ../nbs/02_convert.ipynb #00775165
 class MessageConverter(_ResultMaker):
     "Converts chat messages (dicts or ChatMessage) to the items of a trace, every call paired with its own result"
     def convert(self, messages: Iterable[Any]) -> list[Any]:
@@ -359,21 +354,13 @@ class MessageConverter(_ResultMaker):
                     f"unknown role {m.role!r}, expected one of {', '.join(SPEAKERS + RESULTS)}",
                     f"{self.where}[{n}].role",
                 )
-            if not m.tool_calls and m.function_call is None: self._speech(m)
-            else: self._calling(m, n)
+            if m.tool_calls or m.function_call is not None:
+                self._calling(m, n)
+                if self.waiting: self._wake(n + 1)
+            else: self._speech(m)
         self.at = len(messages)
         if group or self.waiting: self._results(group + self.waiting)
         return self
-
-    def _calling(self, m: ChatMessage, n: int) -> None:
-        "A message with calls: its text, if any, comes first"
-        first = len(self.plain)
-        if m.content or m.reasoning or m.reasoning_content: self._speech(m)
-        self._make_calls(m.tool_calls or [ToolCall(function=m.function_call)], m.role, f"[{n}]")
-        m.keep(self.plain[first])
-        if m.timestamp is not None and len(self.plain) > first + 1:
-            for item in self.plain[first + 1:]: item["timestamp"] = m.timestamp
-        if self.waiting: self._wake(n + 1)
 
     def _wake(self, n: int) -> None:
         "Give results that came before their call to it, if that is there now"

@@ -47,11 +47,11 @@ def _json(text: str, where: str) -> dict[str, Any]:
     if not isinstance(found, dict): raise Rejected("decode", f"expected an object, got {type(found).__name__}", where)
     return found
 
-# %% ../nbs/35_datadesigner.ipynb #48f1b1fa
+# %% ../nbs/35_datadesigner.ipynb #32457b30
 def _physical(path: Path) -> Iterator[bytes]:
     "The lines of a file as Python's text mode tells them: UTF-8, and a carriage return ends one too"
     try:
-        with open(path, "rb", buffering=1 << 16) as f:
+        with open(path, "rb", buffering=1 << 17) as f:
             for line in f:
                 try: line.isascii() or line.decode()
                 except UnicodeDecodeError as e: raise Rejected("decode", f"not UTF-8 at byte {f.tell() - len(line) + e.start}") from None
@@ -71,14 +71,14 @@ def lines_of(path: Path, kind: Any = dict) -> Iterator[Any]:
         yield made
     if not seen: raise Rejected("open", "the file is empty")
 
-# %% ../nbs/35_datadesigner.ipynb #f722073a
+# %% ../nbs/35_datadesigner.ipynb #34b008d3
 def words(value: Any) -> str | None: return value if value is None or isinstance(value, str) else str(value)
 
 def needed(value: Any, what: str) -> str:
     if isinstance(value, str) and value: return value
     raise Rejected("fields", f"expected a text for {what}, got {type(value).__name__}")
 
-_sorted_json = json.JSONEncoder(sort_keys=True).encode
+_sorted_json = json.JSONEncoder(sort_keys=True, check_circular=False).encode   # what was read from JSON holds no circles
 
 def argument_text(value: Any) -> str:
     "Arguments as JSON text, members sorted"
@@ -163,7 +163,7 @@ class ClaudeLine(msgspec.Struct, gc=False):
     gitBranch: Any = None
     version: Any = None
 
-# %% ../nbs/35_datadesigner.ipynb #dcbf2299
+# %% ../nbs/35_datadesigner.ipynb #133cedfa
 def _claude_user(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, dict) and content.get("type") == "tool_result": content = [content]
     if not isinstance(content, list): return [message("user", content)]
@@ -184,7 +184,7 @@ def _claude_assistant(content: Any) -> list[dict[str, Any]]:
             case "tool_use": calls.append(call_of(needed(b.get("id"), "id"), needed(b.get("name"), "name"), argument_text(b.get("input"))))
             case "tool_result": results.append(_claude_result(b))
             case _: own.append(_claude_block(b))
-    reasoning = "\n\n".join(t for t in thoughts if t)
+    reasoning = "\n\n".join([t for t in thoughts if t])
     return [message("assistant", own, reasoning, calls), *results] if own or reasoning or calls else results
 
 def _claude_index(root: Path) -> dict[str, dict[str, Any]]:
@@ -199,7 +199,7 @@ def _claude_index(root: Path) -> dict[str, dict[str, Any]]:
         found.update({e["sessionId"]: e for e in entries if isinstance(e, dict) and isinstance(e.get("sessionId"), str)} if isinstance(entries, list) else {})
     return found
 
-# %% ../nbs/35_datadesigner.ipynb #1945c531
+# %% ../nbs/35_datadesigner.ipynb #fbcd9dbb
 class _ClaudeFacts:
     "What the lines of a session tell of the whole"
     def __init__(self) -> None:
@@ -228,9 +228,11 @@ def claude_code(path: Path, folder: Folder) -> Messages:
     seen = _ClaudeFacts()
     for r in lines_of(path, ClaudeLine):
         seen.add(r)
-        if r.type not in ("user", "assistant"): continue
+        if r.type == "assistant": read = _claude_assistant
+        elif r.type == "user": read = _claude_user
+        else: continue
         if not isinstance(r.message, ClaudeMessage): raise Rejected("fields", f"a row of type {r.type} without a message")
-        yield from (_claude_user if r.type == "user" else _claude_assistant)(r.message.content)
+        yield from read(r.message.content)
     id, (began, ended) = seen.id or path.stem, extent(seen.times)
     known = folder.claude.get(id, {})
     meta = {"record_count": len(seen.times), "record_types": sorted(seen.kinds),

@@ -745,13 +745,20 @@ def plain_event(kind: type[BaseTraceEvent], **fields: Any) -> dict[str, Any]:
     if unknown := fields.keys() - _plain_defaults(kind).keys(): raise TypeError(f"{kind.__name__} has no field {min(unknown)}")
     return {**_plain_defaults(kind), **fields}
 
-# %% ../nbs/01_trace.ipynb #dfee6e99
+# %% ../nbs/01_trace.ipynb #a2988076
 _TIME = TypeAdapter(datetime)
 
 def stamp(value: Any) -> str | None:
     "A time (ISO text or seconds since 1970) as the canonical form spells it; None if it is no time"
+    if type(value) is str and _canonical(value): return value
     try: return _TIME.dump_python(_TIME.validate_python(value), mode="json")
     except ValidationError: return None
+
+def _canonical(text: str) -> bool:
+    "Whether a time without a zone is spelled canonically, which is how Python spells it"
+    try: time = datetime.fromisoformat(text)
+    except ValueError: return False
+    return time.tzinfo is None and time.isoformat() == text
 
 # %% ../nbs/01_trace.ipynb #f3ec8b51
 @cache

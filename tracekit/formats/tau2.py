@@ -83,7 +83,7 @@ class Tick(msgspec.Struct):
     agent_tool_results: list[Message] | None = None
     user_tool_results: list[Message] | None = None
 
-# %% ../../nbs/formats/10_tau2.ipynb #63cd5539
+# %% ../../nbs/formats/10_tau2.ipynb #5679d3e8
 class RunInfo(msgspec.Struct):
     "What a third-party wrapper knows of the run"
     simulation_id: str | None = None
@@ -92,6 +92,8 @@ class RunInfo(msgspec.Struct):
     termination_reason: str | None = None
     agent_cost: float | None = None
     user_cost: float | None = None
+
+_NO_RUN = RunInfo()
 
 class Simulation(msgspec.Struct):
     "One run, of any generation"
@@ -188,11 +190,11 @@ def messages_of(sim: Simulation) -> list[Message]:
     if sim.mode == "full_duplex" or sim.mode is None and any([m.utterance_ids for m in messages]): return utterances((None, m) for m in messages)
     return messages
 
-# %% ../../nbs/formats/10_tau2.ipynb #09cc2e5f
+# %% ../../nbs/formats/10_tau2.ipynb #97f0c8c6
 @format("tau2", "tau2-bench and tau-bench results: messages, traj, trajectory or ticks", under="simulations", head=Head,
         wanted=("info", "tasks"), beside="simulations", dropped=DROPPED)
 def tau2(sim: Simulation, context: Context) -> Iterable[dict[str, Any]]:
-    if all(getattr(sim, name) is None for name in _TELLING):
+    if sim.messages is None and all(getattr(sim, name) is None for name in _TELLING):
         raise Rejected("convert", f"no simulation: it has none of {', '.join(_TELLING)}")
     converter = MessageConverter(context.key(_id(sim))).collect(messages_of(sim))
     if converter.orphans: context.notes["orphans"] = converter.orphans
@@ -234,18 +236,17 @@ def index(document: Any) -> list[str] | None:
     rows = document.get("simulation_index") if isinstance(document, dict) and "simulations" not in document else None
     return [str(row.get("id")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
 
-# %% ../../nbs/formats/10_tau2.ipynb #a031b51a
+# %% ../../nbs/formats/10_tau2.ipynb #9b1d367b
 def criteria(sim: Simulation, task: dict[str, Any] | None) -> dict[str, Any] | None:
     "The evaluation criteria of one run; None if the log has none"
     found = _v1_criteria(sim.info) if task is None else task.get("evaluation_criteria")
     graded = sim.reward_info or {}
-    better = {
-        name: [check[inner] for check in checks if inner in check]
-        for name, (member, inner) in _GRADED.items()
-        if (checks := _checks(graded.get(member)))
-    }
+    better: dict[str, Any] = {}
+    for name, (member, inner) in _GRADED.items():
+        if (given := graded.get(member)) and (checks := _checks(given)): better[name] = [check[inner] for check in checks if inner in check]
+    if not found and not better: return None
     if better and isinstance(graded.get("reward_basis"), list): better["reward_basis"] = graded["reward_basis"]
-    return _complete({**(found or {}), **better}) if found or better else None
+    return _complete({**(found or {}), **better})
 
 def _checks(given: Any) -> list[dict[str, Any]]:
     "A list of graded checks, or nothing"
@@ -327,10 +328,10 @@ def _setup(context: Context) -> dict[str, Any]:
     }
     return made
 
-# %% ../../nbs/formats/10_tau2.ipynb #05647e61
+# %% ../../nbs/formats/10_tau2.ipynb #4b5ebac9
 @tau2.part
 def columns(sim: Simulation, context: Context) -> dict[str, Any]:
-    setup, task, run = _setup(context), _task(sim, context), sim.run_info or RunInfo()
+    setup, task, run = _setup(context), _task(sim, context), sim.run_info or _NO_RUN
     v1 = sim.info if isinstance(sim.info, dict) and "task" in sim.info else {}
     graded = sim.reward_info if sim.reward_info is not None else v1.get("reward_info")
     solo = (
@@ -343,7 +344,7 @@ def columns(sim: Simulation, context: Context) -> dict[str, Any]:
         "task_id": None if sim.task_id is None else str(sim.task_id),
         "trial": sim.trial,
         "agent_cost": sim.agent_cost if sim.agent_cost is not None else run.agent_cost,
-        "user_cost": next((c for c in (sim.user_cost, run.user_cost, v1.get("user_cost")) if c is not None), None),
+        "user_cost": sim.user_cost if sim.user_cost is not None else run.user_cost if run.user_cost is not None else v1.get("user_cost"),
         "domain": setup["domain"],
         "agent_model": setup["agent_model"] or sim.model,
         "user_model": setup["user_model"],
@@ -391,10 +392,10 @@ _CRASHED = {
     "too_many_errors",
 }
 
-# %% ../../nbs/formats/10_tau2.ipynb #88b4cb1b
+# %% ../../nbs/formats/10_tau2.ipynb #cc882dcf
 @tau2.part
 def metadata(sim: Simulation, context: Context, items: list[dict[str, Any]]) -> dict[str, Any]:
-    setup, run = _setup(context), sim.run_info or RunInfo()
+    setup, run = _setup(context), sim.run_info or _NO_RUN
     when, reason = sim.timestamp or run.timestamp, sim.termination_reason or run.termination_reason
     extra = {**setup["extra"], **{k: v for k, v in zip(_EXTRA, _extras(sim)) if v is not None}, **context.notes}
     if sim.info is not None:
@@ -421,6 +422,7 @@ def metadata(sim: Simulation, context: Context, items: list[dict[str, Any]]) -> 
 
 def _tokens(items: list[dict[str, Any]]) -> int | None:
     "Tokens of all model calls of the run, prompt and completion; None if the log counted none"
-    used = [i["usage"] for i in items if "usage" in i]
-    try: return int(sum([u["prompt_tokens"] + u["completion_tokens"] for u in used])) if used else None
+    try:
+        used = [(u := i["usage"])["prompt_tokens"] + u["completion_tokens"] for i in items if "usage" in i]
+        return int(sum(used)) if used else None
     except (TypeError, KeyError): return None
