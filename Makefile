@@ -2,12 +2,13 @@
 # make test   set up with the development tools, run every check
 # make lab    open the book in JupyterLab          make docs   build the site (needs Quarto)
 # make bench  measure speed and memory             make export  notebooks -> package, README, llms.txt, clean
+# make trust  the long form of the tests of promises (hours); its figures go to the page Guarantees
 # make browser  Chromium and axe-core for the tests of the viewers, if they are missing
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test browser lab docs bench export sync check
+.PHONY: demo test trust browser lab docs bench export sync check
 
 demo: .venv/ready
 	$(BIN)/tracekit demo
@@ -15,6 +16,11 @@ demo: .venv/ready
 test: .venv/ready-dev browser
 	$(BIN)/python -m tools.check
 	$(BIN)/python -m pytest
+
+trust: .venv/ready-dev
+	$(BIN)/python tests/trust.py
+	$(BIN)/python -m tools.docs run nbs/guarantees.ipynb
+	$(BIN)/nbdev_clean
 
 browser:
 	@sh tools/browser.sh

@@ -20,7 +20,7 @@ from typing import Any
 # %% ../nbs/70_cli.ipynb #9ecfc6dc
 import click
 
-# %% ../nbs/70_cli.ipynb #d71dd22f
+# %% ../nbs/70_cli.ipynb #b1170611
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tracekit")
 def main() -> None:
@@ -39,13 +39,16 @@ class _Place(click.Path):
         except TracekitError as e: self.fail(str(e), param, ctx)
 
 @contextmanager
-def _told() -> Iterator[None]:
-    "Print what tracekit raises as one message, and leave with exit code 1"
+def _told(stopped: str = "stopped; nothing was written, and what an earlier run wrote is as it was") -> Iterator[None]:
+    "Print what tracekit raises, a disk that is full, or that somebody pressed Ctrl-C, as one message, and leave with exit code 1"
     from tracekit.source import TracekitError
     try: yield
-    except TracekitError as e:
-        click.echo(f"error: {e}", err=True)
-        sys.exit(1)
+    except TracekitError as e: click.echo(f"error: {e}", err=True)
+    except KeyboardInterrupt: click.echo(stopped, err=True)
+    except BrokenPipeError: raise   # whoever read the output has gone: click knows
+    except OSError as e: click.echo(f"error: {e.filename2 or e.filename or 'the output'}: {e.strerror or e}. Nothing was written; mend it, and run the same command again", err=True)
+    else: return
+    sys.exit(1)
 
 # %% ../nbs/70_cli.ipynb #9af68978
 def _command() -> str:
@@ -101,7 +104,7 @@ def demo(out: Path) -> None:
     click.echo("or the book, in JupyterLab:             make lab\n")
     click.echo(str(report).splitlines()[-1])
 
-# %% ../nbs/70_cli.ipynb #43c51546
+# %% ../nbs/70_cli.ipynb #a50f05f1
 _format = click.option("--format", "format", default="auto", show_default=True, metavar="NAME",
                        help="Format of the logs, see: tracekit formats; or a Python file that registers one.")
 
@@ -133,7 +136,7 @@ def convert(inputs: tuple[str, ...], out: Path, name: str | None, format: str, t
     from tracekit.pipeline import home_of
     from tracekit.engine import cores
     if not inputs and format == "auto": raise click.UsageError("Missing argument 'INPUT...'.")
-    with _told():
+    with _told("stopped; what was written before is as it was. What is finished is kept: run the same command with --resume"):
         report = run(list(inputs) or [home_of(format)], out, name or (None if inputs else format), format=format, to=to, workers=workers or cores(), engine=engine,
                      strict=strict, resume=resume, audit=audit, progress=sys.stderr.isatty())
     for line in _converted(report, to): click.echo(line)
@@ -365,7 +368,7 @@ def export(dataset: Path, to: str, out: Path | None) -> None:
     click.echo(str(done))
     sys.exit(3 if done.rejected else 0)
 
-# %% ../nbs/70_cli.ipynb #4e966260
+# %% ../nbs/70_cli.ipynb #b611014a
 @main.command()
 @click.argument("spec", metavar="SPEC.yaml", type=_Place())
 @click.option("-o", "out", type=_Place(dir_okay=False), help="File to write, .jsonl or .parquet; NAME.jsonl in this folder by default.")
@@ -378,15 +381,12 @@ def columns(spec: Path, out: Path | None, limit: int | None, show: int | None, r
 
     SPEC.yaml says where the rows are and which columns are added. Records that fail go to NAME.rejects.jsonl, each with its column and reason, and the exit code is 3; 1 if it could not be done."""
     from tracekit.workflows.columns_file import read_columns
-    with _told():
+    with _told("stopped; the answers so far are kept: run the same command with --resume"):
         pipeline = read_columns(spec)
         if show:
             click.echo(repr(pipeline.preview(show)))
             return
-        try: report = pipeline.run(out or Path(f"{spec.stem}.jsonl"), resume=resume, limit=limit, progress=sys.stderr.isatty())
-        except KeyboardInterrupt:
-            click.echo("stopped; the answers so far are kept: run the same command with --resume", err=True)
-            sys.exit(1)
+        report = pipeline.run(out or Path(f"{spec.stem}.jsonl"), resume=resume, limit=limit, progress=sys.stderr.isatty())
     click.echo(json.dumps(report.counts()) if as_json else str(report))
     sys.exit(3 if report.rejected else 0)
 

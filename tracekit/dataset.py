@@ -7,19 +7,21 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['PARQUET_BYTES', 'GROUP_BYTES', 'UPLOAD_LIMIT', 'Filter', 'Source', 'Key', 'Name', 'place', 'is_remote', 'atomic',
-           'put', 'dataset_key', 'spec', 'spec_text', 'Dataset', 'write_parquet', 'write_part', 'column_kinds',
-           'note_kinds', 'common_kinds', 'rows_between', 'link_findings', 'difference', 'row_findings',
+           'put', 'exchange', 'dataset_key', 'spec', 'spec_text', 'Dataset', 'write_parquet', 'write_part',
+           'column_kinds', 'note_kinds', 'common_kinds', 'rows_between', 'link_findings', 'difference', 'row_findings',
            'jsonl_findings', 'plain_findings', 'csv_findings', 'CompareFilter', 'MemberFilter', 'StateFilter',
            'LocalSource', 'FolderSource', 'UrlSource', 'HubSource', 'ServiceSource', 'LangsmithSource', 'PhoenixSource',
            'ClaudeCodeSource', 'InspectSource', 'sound_key', 'sound_name', 'DebugOptions', 'Generator', 'DatasetSpec',
            'data_path', 'source_findings', 'spec_findings', 'first_columns', 'validate']
 
-# %% ../nbs/30_dataset.ipynb #76030ea8
+# %% ../nbs/30_dataset.ipynb #3affbb19
 import csv
+import glob
 import json
 import mmap
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -51,7 +53,7 @@ def place(path: str | Path) -> Path:
 
 def is_remote(path: Path) -> bool: return "://" in str(path)
 
-# %% ../nbs/30_dataset.ipynb #30c1ffda
+# %% ../nbs/30_dataset.ipynb #736a5033
 @contextmanager
 def atomic(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
     "Write a file that appears under `path` only when it is whole; on an error the old one stays and nothing else is left. `sync` waits for the disk"
@@ -63,9 +65,11 @@ def atomic(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
             put(Path(f.name), path)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
+    if sync: _sweep(path)
     unfinished = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(unfinished, "wb", buffering=1 << 20) as f:
+            _locked(f)
             yield f
             f.flush()
             if sync: os.fsync(f.fileno())
@@ -76,6 +80,33 @@ def put(source: Path, target: Any) -> None:
     "Upload a file; it is there when all of it is"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.fs.put_file(str(source), target.path)
+
+def _locked(f: IO[bytes]) -> bool:
+    "Lock a file until it is closed, if nobody else holds it; True where there are no such locks"
+    try: import fcntl
+    except ImportError: return True   # Windows, where an open file cannot be removed anyway
+    try: fcntl.flock(f.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError: return False
+    return True
+
+def _sweep(path: Path) -> None:
+    "Remove what runs that were killed have left of a file"
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        try:
+            with open(left, "rb") as f: dead = _locked(f)
+            if dead: left.unlink()
+        except OSError: continue   # somebody else has removed it, or holds it
+
+def exchange(new: Path, path: Path) -> None:
+    "Put a file or folder in the place of another; if that fails, the other is back. A reader sees the old folder, none, or the new one, and never a part"
+    aside = new.with_name(f"{new.name}.old")
+    if aside.exists(): shutil.rmtree(aside)
+    if path.is_dir() and not path.is_symlink(): os.replace(path, aside)
+    try: os.replace(new, path)
+    except BaseException:
+        if aside.exists(): os.replace(aside, path)
+        raise
+    if aside.exists(): shutil.rmtree(aside)
 
 # %% ../nbs/30_dataset.ipynb #bf9b452f
 def dataset_key(name: str) -> str:

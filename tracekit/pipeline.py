@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PART', 'ALONE', 'SPOOLED', 'KEEP_TEXT', 'SAMPLE', 'EVERY', 'DOUBLES', 'LARGEST', 'FEW', 'Run', 'Span', 'Part',
-           'Deaths', 'logs_of', 'home_of', 'spans_of', 'opened', 'plan', 'parts_of', 'file_of', 'reject', 'told', 'Job',
-           'Tally', 'label', 'Trail', 'learned', 'span_lines', 'convert_part', 'Converting', 'seamed', 'Report',
-           'append', 'Stopped', 'made_parts', 'Work', 'join', 'move', 'Packing', 'groups_of', 'manifest_text',
+__all__ = ['PART', 'ALONE', 'LARGEST', 'SPOOLED', 'KEEP_TEXT', 'MOST_UNNAMED', 'SAMPLE', 'EVERY', 'DOUBLES', 'FEW', 'Run', 'Span',
+           'Part', 'Deaths', 'logs_of', 'home_of', 'spans_of', 'opened', 'plan', 'parts_of', 'file_of', 'reject',
+           'told', 'Job', 'Tally', 'label', 'Trail', 'learned', 'span_lines', 'convert_part', 'Converting', 'seamed',
+           'Report', 'append', 'Stopped', 'made_parts', 'Work', 'join', 'move', 'Packing', 'groups_of', 'manifest_text',
            'default_name', 'fingerprint', 'remove', 'running', 'mapped', 'shown', 'watched', 'convert', 'work_of',
            'prepared', 'clear', 'told_errors', 'read']
 
@@ -35,9 +35,9 @@ from typing import IO, Any, ClassVar
 # %% ../nbs/40_pipeline.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/40_pipeline.ipynb #d57dcd9d
+# %% ../nbs/40_pipeline.ipynb #ee670bd1
 from .convert import FORMATS, Context, Format, ambiguous, detect, fitting, format_file, load_formats, named_format, record_members
-from .dataset import PARQUET_BYTES, atomic, common_kinds, is_remote, note_kinds, place, put, spec_text, write_part
+from .dataset import PARQUET_BYTES, atomic, common_kinds, exchange, is_remote, note_kinds, place, put, spec_text, write_part
 from .engine import TRIES, Died, named_engine, ordered
 from .row import Row, build, check, line
 from tracekit.source import (
@@ -254,15 +254,22 @@ def parts_of(found: Iterable[tuple[Span, int]]) -> list[Part]:
         total += size
     return [*parts, Part(len(parts), tuple(spans), total)] if spans else parts
 
-# %% ../nbs/40_pipeline.ipynb #e32a53e9
+# %% ../nbs/40_pipeline.ipynb #10ef2fe1
 def _line(form: Format, record: Any, context: Context, printed: Callable[[dict[str, Any]], Any] = line) -> Any:
     "The line of one record; raises Rejected for whatever goes wrong"
     try: return printed(check(build(form, record, context)))
     except Rejected: raise
     except Exception as e: raise Rejected("convert", f"{type(e).__name__}: {e}") from e
 
+LARGEST = 256 << 20   # bytes that one row may be made of: a record, or a session with all its files
+
+def _large(raw: memoryview) -> Rejected | None:
+    "Why a record is not even read, or None"
+    return Rejected("decode", f"a record of {len(raw) / 1e6:.0f} MB, and at most {LARGEST >> 20} MB can be one row") if len(raw) > LARGEST else None
+
 def _careful(raw: memoryview, form: Format) -> tuple[Any, list[str]]:
     "One record read strictly or, failing that, with a second chance: (record, what was mended); raises Rejected"
+    if too := _large(raw): raise too
     try: return strict(raw, form.one), []
     except Rejected as first:
         if first.stage != "decode": raise
@@ -270,7 +277,7 @@ def _careful(raw: memoryview, form: Format) -> tuple[Any, list[str]]:
         if not mended: raise first from None
         return typed(value, form.record), mended
 
-# %% ../nbs/40_pipeline.ipynb #9b4f2f15
+# %% ../nbs/40_pipeline.ipynb #d100f5bd
 SPOOLED = ".parts/stdin"   # where standard input is copied to
 KEEP_TEXT = 1 << 20   # a rejected record's own text is kept up to this many bytes
 
@@ -279,7 +286,7 @@ def file_of(path: str) -> str:
     return "stdin" if path.endswith(SPOOLED) else plain_path(path)
 
 def reject(
-    error: Rejected, path: str, raw: bytes, offset: int | None = None, record: int | None = None, line: int | None = None
+    error: Rejected, path: str, raw: bytes | memoryview, offset: int | None = None, record: int | None = None, line: int | None = None
 ) -> dict[str, Any]:
     "A line of the rejects file; `record` counts from 0, `line` from 1, `offset` and `length` are bytes in the (unpacked) file"
     found = {
@@ -293,7 +300,7 @@ def reject(
         "cause": error.cause,
         "sha256": hashlib.sha256(raw).hexdigest(),
     }
-    kept = raw[:KEEP_TEXT]
+    kept = bytes(raw[:KEEP_TEXT])
     try: found["text"] = kept.decode("utf-8")
     except UnicodeDecodeError: found["text"] = kept.decode("utf-8", "backslashreplace")
     return found | ({"cut": True} if len(raw) > KEEP_TEXT else {})
@@ -310,7 +317,7 @@ def told(reject: dict[str, Any]) -> str:
     at = "" if reject["path"] == "$" else f" at {reject['path']}"
     return f"{reject['file']}{place}: {reject['cause']}{at} ({reject['stage']})"
 
-# %% ../nbs/40_pipeline.ipynb #bc49ee25
+# %% ../nbs/40_pipeline.ipynb #db251a38
 @dataclass(frozen=True)
 class Job:
     "What all parts of one conversion share"
@@ -343,10 +350,12 @@ class Tally:
     fatal: list[tuple[tuple[int, int], str]] = field(default_factory=list)   # see Deaths
     trail: ClassVar[Trail | None] = None
 
+MOST_UNNAMED = 1000   # of a record with a million strange members, no more are listed
+
 def _count(counts: dict[str, int], names: Iterable[str]) -> None:
     for name in names: counts[name] = counts.get(name, 0) + 1
 
-# %% ../nbs/40_pipeline.ipynb #ccd4f012
+# %% ../nbs/40_pipeline.ipynb #a6a73b94
 def label(path: str) -> str:
     "The name of a log without the folders of the machine it is on"
     if path == "-" or path.endswith(SPOOLED): return "stdin"
@@ -364,7 +373,8 @@ def _first_records(data: memoryview, form: Layout, most: int = 20) -> Iterator[A
         pos = following
 
 def _untyped(raw: memoryview) -> Any:
-    "A value read strictly or with a second chance; a Rejected if neither works"
+    "A value read strictly or with a second chance; a Rejected if neither works, or if it is too large"
+    if too := _large(raw): return too
     try: return strict(raw)
     except Rejected:
         try: return second_chance(raw)[0]
@@ -515,7 +525,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #3a976a7e
+# %% ../nbs/40_pipeline.ipynb #1cbb81f6
 class _Maker(_Records):
     "Makes a line or a reject of a record"
     def _made(
@@ -533,7 +543,8 @@ class _Maker(_Records):
             return _line(self.format, record, context, self.job.line)
         except Rejected as e:
             if log is None and self._behind_end(place()[0]): e = Rejected(e.stage, f"text after the end of the list: {e.cause}", e.path)
-            return self._reject(e, context.raw(), (log or self.log).path, place()[0], n)
+            raw = data[slice(*place())]
+            return self._reject(e, raw if _large(raw) else context.raw(), (log or self.log).path, place()[0], n)
 
     def _behind_end(self, pos: int) -> bool:
         "Whether a bracket that closes the list stands before `pos`, where a comma or the beginning of the list should"
@@ -542,12 +553,13 @@ class _Maker(_Records):
 
     def _audit(self, place: tuple[int, int], doubles: bool) -> None:
         raw = self.data[slice(*place)]
-        if (found := self.format.audit(raw)) is None: return   # it is going to be read with a second chance, or set aside
+        if _large(raw) or (found := self.format.audit(raw)) is None: return   # it is going to be read with a second chance, or set aside
         self.tally.sampled += 1
-        _count(self.tally.unnamed, found)
+        known = self.tally.unnamed
+        _count(known, (path for path in sorted(found) if path in known or len(known) < MOST_UNNAMED))
         if doubles: _count(self.tally.repeated, repeated_keys(raw))
 
-    def _reject(self, error: Rejected, raw: bytes, path: str, offset: int, n: int | None) -> dict[str, Any]:
+    def _reject(self, error: Rejected, raw: bytes | memoryview, path: str, offset: int, n: int | None) -> dict[str, Any]:
         return reject(error, path, raw, offset, n, self.line_of(offset) if path == self.log.path else None)
 
     def _ending(self, sound: bool) -> Iterator[dict[str, Any]]:
@@ -557,9 +569,7 @@ class _Maker(_Records):
             missing = Rejected("open", "the file ends before its list does: records are missing")
             yield self._reject(missing, b"", self.log.path, len(self.data), None)
 
-# %% ../nbs/40_pipeline.ipynb #5ec42317
-LARGEST = 256 << 20   # bytes of one session, with all its files
-
+# %% ../nbs/40_pipeline.ipynb #65aecde8
 class _Lines(_Maker):
     "Gathers the lines of a session"
     def _gather(self, lines: list[Any], notes: dict[str, Any]) -> Iterator[bytes | dict[str, Any]]:
@@ -758,7 +768,7 @@ def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterato
         ends.update({path: end for path, _, end, _ in tally.spans})
         yield part, tally
 
-# %% ../nbs/40_pipeline.ipynb #b9f62f5b
+# %% ../nbs/40_pipeline.ipynb #7324de40
 @dataclass
 class Report:
     "What came of a conversion"
@@ -792,7 +802,8 @@ class Report:
                 f"the key {name!r} is written twice in one object ({count} times in the sample); the last one counts"
             )
         if self.unnamed:
-            named = ", ".join(f"{path} ({n})" for path, n in sorted(self.unnamed.items()))
+            most = sorted(self.unnamed.items())[:100]
+            named = ", ".join([f"{path} ({n})" for path, n in most] + ([f"and {len(self.unnamed) - len(most)} more"] if len(self.unnamed) > len(most) else []))
             seen = f"{self.sampled} of {self.read} records" if self.sampled <= self.read else f"{self.sampled} lines"
             lines.append(f"fields that no rule of the format names, seen in {seen}: {named}")
         return "\n".join([*lines, *map(str, self.files), f"read {self.read} rows {self.rows} rejected {self.rejected}"])
@@ -928,7 +939,7 @@ def move(unfinished: Path, path: Path) -> Path:
     except IsADirectoryError: raise InputError(f"{path}: a folder of that name stands in the way") from None
     return path
 
-# %% ../nbs/40_pipeline.ipynb #21ccccbf
+# %% ../nbs/40_pipeline.ipynb #9cac43ea
 @dataclass(frozen=True)
 class Packing:
     "The task of an engine: to write the rows of some parts as one Parquet file"
@@ -973,8 +984,7 @@ def _packed(work: Work, tallies: Sequence[Tally], run: Run) -> list[dict[str, An
 def _move_folder(source: Any, target: Any) -> None:
     "Put a folder of finished files in the place of another"
     if not is_remote(source) and not is_remote(target):
-        if target.exists(): shutil.rmtree(target)
-        os.replace(source, target)
+        exchange(source, target)
         return
     old = {p.name for p in target.iterdir()} if target.exists() else set()
     for file in sorted(source.iterdir(), key=lambda p: p.name):

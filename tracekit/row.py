@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['Row', 'build', 'check', 'line']
+__all__ = ['DEEPEST', 'Row', 'build', 'check', 'line']
 
 # %% ../nbs/20_row.ipynb #644bd9b8
 from typing import Any
@@ -62,7 +62,7 @@ def check(row: dict[str, Any]) -> dict[str, Any]:
         raise Rejected("check", cause[0].lower() + cause[1:], path.rstrip("`") or "$") from None
     return row
 
-# %% ../nbs/20_row.ipynb #a30aba47
+# %% ../nbs/20_row.ipynb #3261f20e
 _LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
 def line(row: dict[str, Any]) -> bytes:
@@ -77,9 +77,20 @@ def line(row: dict[str, Any]) -> bytes:
             if end[-2:] in text: text = text.replace(end, escaped)
     return text
 
+DEEPEST = 254   # levels of lists and objects in a row
+
 def _exact_line(row: dict[str, Any]) -> bytes:
     "The line of a row that orjson refuses: with integers beyond 64 bits, or with text that is no Unicode"
+    if _too_deep(row): raise Rejected("write", f"nested too deeply: more than {DEEPEST} levels")
     try:
         return msgspec.json.encode(row) + b"\n"
     except (TypeError, UnicodeEncodeError, msgspec.MsgspecError, RecursionError, ValueError) as e:
         raise Rejected("write", f"a value that JSON text cannot hold: {e}") from None
+
+def _too_deep(value: Any) -> bool:
+    "Whether lists and objects are nested deeper than a row may be"
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(DEEPEST):
+        level = [v for held in level for v in (held.values() if isinstance(held, dict) else held) if isinstance(v, dict | list)]
+        if not level: return False
+    return True

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 # %% auto #0
 __all__ = ['LOG_ENDINGS', 'PACKED_ENDINGS', 'TRIES', 'LIMIT', 'PACKAGES', 'BLOCK', 'MAX_RATIO', 'ALWAYS_ALLOWED', 'FOREIGN',
-           'SMALL', 'FAR', 'WINDOW', 'Extents', 'TracekitError', 'InputError', 'UnknownFormat', 'Unreachable', 'NoRoom',
-           'SchemaError', 'Rejected', 'packing', 'is_log', 'plain_path', 'file_system', 'Remote', 'RemoteFile', 'Seen',
-           'find_logs', 'expand', 'stated', 'listed', 'fetch', 'Log', 'Partial', 'skip_space', 'after_value',
-           'matching_end', 'after_loose', 'Boundary', 'boundary', 'Layout', 'layout', 'strict', 'second_chance',
-           'typed', 'exact', 'closes', 'Batch', 'batches', 'named', 'unnamed', 'closed', 'repeated_keys']
+           'SMALL', 'WINDOW', 'LARGE', 'FAR', 'MOST_OPEN', 'Extents', 'TracekitError', 'InputError', 'UnknownFormat',
+           'Unreachable', 'NoRoom', 'SchemaError', 'Rejected', 'packing', 'is_log', 'plain_path', 'file_system',
+           'Remote', 'RemoteFile', 'Seen', 'find_logs', 'expand', 'stated', 'listed', 'fetch', 'Log', 'Partial',
+           'skip_space', 'after_value', 'matching_end', 'after_loose', 'Boundary', 'boundary', 'Layout', 'layout',
+           'strict', 'second_chance', 'typed', 'exact', 'closes', 'Batch', 'batches', 'named', 'unnamed', 'closed',
+           'repeated_keys']
 
-# %% ../nbs/00_source.ipynb #fbc5754f
+# %% ../nbs/00_source.ipynb #4aa9dcde
 import glob
 import io
 import json
@@ -26,12 +27,15 @@ import sqlite3
 import sys
 import tempfile
 import time
+import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 # %% ../nbs/00_source.ipynb #f90799e4
 import msgspec
@@ -285,13 +289,12 @@ def listed(folder: str) -> dict[str, Seen]:
         raise
     return {remote.address_of(i["name"]): _seen(i) for i in sorted(infos, key=lambda i: _parts(i["name"])) if i["type"] == "file"}
 
-# %% ../nbs/00_source.ipynb #4128345e
+# %% ../nbs/00_source.ipynb #f7a1dabd
 MAX_RATIO, ALWAYS_ALLOWED = 1000, 1 << 30   # a packed log may unpack to a gigabyte, or to a thousand times its size
 
 def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
     "Copy a stream; what is wrong with it, or None. Stops a decompression bomb at `limit` bytes"
     import lzma
-    import zlib
     written = 0
     read = getattr(source, "read1", source.read)   # read1 hands over what there is, even right before a break
     while True:
@@ -348,7 +351,9 @@ def _downloaded(path: str, files: ExitStack) -> tuple[Any, int]:
     Remote(path).ask("get_file", copy.name)
     return copy, os.stat(copy.name).st_size
 
-# %% ../nbs/00_source.ipynb #808a7df1
+# %% ../nbs/00_source.ipynb #4ab9d9bd
+_UNREADABLE = (OSError, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error)   # what a broken archive may raise
+
 def _inspect_archive(path: str, source: Any, size: int, target: Any) -> str | None:
     "Write the document that an .eval archive stands for into `target`; what is wrong with it, or None"
     if sys.version_info >= (3, 14): import zipfile
@@ -362,15 +367,32 @@ def _inspect_archive(path: str, source: Any, size: int, target: Any) -> str | No
             samples = sorted(n for n in names if n.startswith("samples/") and n.endswith(".json"))
             if header is None or not samples: raise InputError(f"{path}: no archive of inspect_ai: it has no {'header' if header is None else 'samples'}")
             target.write(z.read(header).rstrip().removesuffix(b"}") + b',"samples":[')
-            for n, name in enumerate(samples): target.write(b"," * bool(n) + z.read(name))
+            damage = [] if header == "header.json" else ["the run broke off: the archive has no header"]
+            damage += _add_samples(z, samples, target, limit, zipfile.BadZipFile)
             target.write(b"]}")
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as e:
+    except (zipfile.BadZipFile, *_UNREADABLE) as e:
         raise InputError(f"{path}: cannot be read as an archive of inspect_ai ({type(e).__name__}: {e})") from e
-    return None if header == "header.json" else "the run broke off: the archive has no header"
+    return "; ".join(damage[:5] + ([f"and {len(damage) - 5} more"] if len(damage) > 5 else [])) or None
 
-# %% ../nbs/00_source.ipynb #a1d3e7e9
+def _add_samples(z: Any, names: list[str], target: Any, limit: float, bad: type[Exception]) -> Iterator[str]:
+    "Add the samples of an archive to a document, one by one; what is wrong with those that cannot be unpacked"
+    first = True
+    for name in names:
+        at = target.tell()
+        target.write(b"" if first else b",")
+        try:
+            with z.open(name) as f: wrong = _unpack(f, target, limit, name)
+        except (bad, *_UNREADABLE) as e: wrong = f"{type(e).__name__}: {e}"
+        first = first and wrong is not None
+        if wrong is None: continue
+        target.seek(at)
+        target.truncate()
+        yield f"{name} cannot be unpacked ({wrong})"
+
+# %% ../nbs/00_source.ipynb #cada8a6e
 _NEEDED = {"sessions": {"id", "started_at", "system_prompt"}, "messages": {"id", "session_id", "role", "content", "tool_calls"}}
 _OWN = ("display_identity", "display_order")   # how the client finds a message again
+_DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)   # the second: where a byte of a column's name is broken
 
 def _database(path: str) -> sqlite3.Connection:
     "A database of Hermes, open for reading; raises InputError for any other"
@@ -388,7 +410,7 @@ def _database(path: str) -> sqlite3.Connection:
 
 def _columns(db: sqlite3.Connection, table: str) -> set[str]: return {r["name"] for r in db.execute(f"pragma table_info({table})")}
 
-# %% ../nbs/00_source.ipynb #4c1ec0bf
+# %% ../nbs/00_source.ipynb #f6c42c52
 def _hermes_database(path: str, target: Any) -> str | None:
     "Write the sessions of a database of Hermes into `target`, one a line; what is wrong with it, or None"
     damage, count = [], 0
@@ -398,8 +420,8 @@ def _hermes_database(path: str, target: Any) -> str | None:
                 for session in _sessions(db):
                     if wrong := _write_session(db, session, target): damage.append(f"session {session.get('id')}: {wrong}")
                     count += 1
-            except sqlite3.DatabaseError as e: damage.append(f"the list of sessions breaks off after {count}: {e}")
-    except sqlite3.Error as e:
+            except _DAMAGE as e: damage.append(f"the list of sessions breaks off after {count}: {e}")
+    except (sqlite3.Error, UnicodeDecodeError) as e:
         busy = " while it is being written; try again, or copy it together with its -wal file into another folder" if isinstance(e, sqlite3.OperationalError) else ""
         raise InputError(f"{path}: the database cannot be read{busy} ({e})") from e
     if count: return f"the database is damaged: {'; '.join(damage[:5])}" if damage else None
@@ -418,7 +440,7 @@ def _sessions(db: sqlite3.Connection) -> Iterator[dict[str, Any]]:
 def _plain(row: sqlite3.Row) -> dict[str, Any]:
     return {k: v.decode("utf-8", "backslashreplace") if isinstance(v, bytes) else v for k, v in dict(row).items()}
 
-# %% ../nbs/00_source.ipynb #56cd52c8
+# %% ../nbs/00_source.ipynb #bf66a835
 def _write_session(db: sqlite3.Connection, session: dict[str, Any], target: Any) -> str | None:
     "Write one session with its messages as a line; why messages are missing, or None"
     messages, wrong = list[dict[str, Any]](), None
@@ -427,7 +449,7 @@ def _write_session(db: sqlite3.Connection, session: dict[str, Any], target: Any)
         if _columns(db, "session_model_usage"):
             used = [_plain(r) for r in db.execute("select * from session_model_usage where session_id is ? order by 2, 3, 4, 5, 6", (session.get("id"),))]
             if used: session["model_usage"] = [{k: v for k, v in u.items() if k != "session_id" and v is not None} for u in used]
-    except sqlite3.DatabaseError as e: wrong = session["damage"] = f"it breaks off after {len(messages)} messages: {e}"
+    except _DAMAGE as e: wrong = session["damage"] = f"it breaks off after {len(messages)} messages: {e}"
     target.write(msgspec.json.encode({**session, "messages": messages}) + b"\n")
     return wrong
 
@@ -553,23 +575,47 @@ def after_value(data: memoryview, pos: int) -> int:
         raise
     return len(data)
 
-# %% ../nbs/00_source.ipynb #7901051e
+# %% ../nbs/00_source.ipynb #c179ad28
+WINDOW = 1 << 18   # bytes that are read as one batch
+LARGE = 1 << 24   # bytes that are copied, or read only to look at them
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\]"]', re.S)
 _SOUND = re.compile(rb'(?:"(?:[^"\\]|\\.)*+"|[\s,:{}\[\]]|-?[0-9][0-9.eE+-]*+|true|false|null|NaN|-?Infinity)*+', re.S)
 FAR = 1 << 28   # a broken record is searched for its end this far
 _CLOSES = {ord("}"): ord("{"), ord("]"): ord("[")}
 
+MOST_OPEN = 1 << 20   # brackets that may be open at a time
+_astray: WeakKeyDictionary[Any, set[int]] = WeakKeyDictionary()   # log -> where brackets open that are known never to close
+
 def matching_end(data: Any, pos: int) -> int | None:
     "The position after the brackets that open at `pos` are closed again; None if they never are, or if quotes have led astray"
-    opened: list[int] = []
-    for m in _TOKENS.finditer(data, pos, min(len(data), pos + FAR)):
-        mark = data[m.start()]
-        if mark in b"{[": opened.append(mark)
-        elif mark == 34 and m.end() == m.start() + 1: return None   # a quote that never closes
-        elif mark in b"}]":
-            if not opened or opened.pop() != _CLOSES[mark]: return None
-            if not opened: return m.end() if _SOUND.fullmatch(data, pos, m.end()) else None
+    held = getattr(data, "obj", data)
+    known = _astray.setdefault(held, set()) if isinstance(held, mmap.mmap) else set[int]()
+    if pos in known: return None
+    size = WINDOW
+    while True:
+        stop = min(len(data), pos + size)
+        sound = _SOUND.match(data, pos, stop).end()  # type: ignore[union-attr]
+        end, opened = _brackets(data, pos, sound)
+        if end is not None: return end
+        cut = sound + 16 > stop or data[sound:sound+1] == b'"'   # a word or a text that goes on behind the window
+        if not opened or not cut or stop == len(data) or size >= FAR: break
+        size *= 4
+    known.clear()
+    known.update(opened if stop < pos + FAR else (at for at in opened if at < pos + FAR//2))   # the others were not searched far
     return None
+
+def _brackets(data: Any, pos: int, stop: int) -> tuple[int | None, list[int]]:
+    "Where the brackets that open at `pos` are closed, or None and those that are open; of brackets that do not fit, too"
+    opened: list[int] = []
+    for m in _TOKENS.finditer(data, pos, stop):
+        mark = data[m.start()]
+        if mark in b"{[": opened.append(m.start())
+        elif mark in b"}]":
+            if not opened or data[opened[-1]] != _CLOSES[mark]: break
+            opened.pop()
+            if not opened: return m.end(), opened
+        if len(opened) > MOST_OPEN: break
+    return None, opened
 
 # %% ../nbs/00_source.ipynb #e0f9968d
 _LOOSE = re.compile(rb'(?:-?(?:NaN|Infinity)|"(?:[^"\\]|\\.)*+")[ \t\r\n]*', re.S)   # also text, with half of a surrogate pair
@@ -641,9 +687,7 @@ def _seen_between(data: memoryview, start: int, first: re.Match[bytes]) -> tuple
     lead = len(close) - len(close[:-1].rstrip())                      # the bracket, and the indentation before it
     return close[-lead:], bytes(data[start + len(close):following]), bytes(data[following:m.end(1)])
 
-# %% ../nbs/00_source.ipynb #cabd312c
-WINDOW = 1 << 18   # bytes that are read as one batch
-
+# %% ../nbs/00_source.ipynb #60d9f69e
 @dataclass(frozen=True)
 class Layout:
     "The shape of a log: where its records start, where its head's members are, and what stands between two records"
@@ -684,7 +728,7 @@ def _trimmed(data: memoryview, start: int, end: int) -> int:
     while end > start and data[end-1] in b" \t\r\n": end -= 1
     return end
 
-# %% ../nbs/00_source.ipynb #bfe87173
+# %% ../nbs/00_source.ipynb #5b329b2b
 def layout(
     data: memoryview, name: str = "log", under: Collection[str] = ("simulations",), wanted: Collection[str] = ()
 ) -> Layout:
@@ -692,7 +736,7 @@ def layout(
     start = skip_space(data, 3 if data[:3] == b"\xef\xbb\xbf" else 0)
     mark = bytes(data[start:start+1])
     if not mark: raise InputError(f"{name}: the file holds only white space")
-    if mark == b"[" and not _line_of_its_own(data, start): return Layout("object", start) if _conversation(data, start) else _array(data, start)
+    if mark == b"[" and not _line_of_its_own(data, start, name): return Layout("object", start) if _conversation(data, start) else _array(data, start)
     line_end = 0
     try:
         if mark == b"{":
@@ -708,7 +752,7 @@ def layout(
     if mark not in (b"{", b"[") and not _is_lines(data, start, name): raise InputError(_not_json(data, start, name, None))
     return Layout("lines", start)
 
-# %% ../nbs/00_source.ipynb #596b28ca
+# %% ../nbs/00_source.ipynb #9ac5adf9
 def _line_end(data: Any, pos: int, most: int | None = None) -> int:
     "The position behind the line that holds `pos`, its newline included; looks no further than `most`"
     end = getattr(data, "obj", data).find(b"\n", pos, len(data) if most is None else most)   # of a memoryview the bytes behind it: many times faster than a pattern
@@ -730,16 +774,17 @@ def _array(data: memoryview, start: int) -> Layout:
         pos = skip_space(data, pos + 1)
     return Layout("array", first, between=between)
 
-def _line_of_its_own(data: memoryview, start: int) -> bool:
-    "Whether the list at `start` is one line of many: complete, and followed by a line that is an object"
+def _line_of_its_own(data: memoryview, start: int, name: str) -> bool:
+    "Whether the list at `start` is one line of many: complete, and followed by a line that is an object or a list, or by any if it is a conversation in a .jsonl file"
     line_end = _line_end(data, start, start + WINDOW)
     if line_end == len(data) or line_end - start > WINDOW: return False
     try:
-        following = msgspec.json.decode(data[line_end:_line_end(data, line_end)])
-        return after_value(data[:line_end], start) == line_end and isinstance(following, dict | list)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError): return False
+        if after_value(data[:line_end], start) != line_end: return False
+        if isinstance(msgspec.json.decode(data[line_end:min(_line_end(data, line_end), line_end + LARGE)]), dict | list): return True
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError): pass
+    return _named_lines(name) and skip_space(data, line_end) < len(data) and _conversation(data, start)
 
-# %% ../nbs/00_source.ipynb #77c61a25
+# %% ../nbs/00_source.ipynb #5e8ac047
 _ITEM_TYPES = ("message", "function_call", "function_call_output", "reasoning", "function")
 
 def _conversation(data: memoryview, start: int) -> bool:
@@ -749,6 +794,7 @@ def _conversation(data: memoryview, start: int) -> bool:
         for _ in range(2):
             if data[pos:pos+1] != b"{": break
             end = after_value(data, pos)
+            if end - pos > LARGE: break
             entry = msgspec.json.decode(data[pos:end])
             speaks = isinstance(entry.get("role"), str) and ("content" in entry or "tool_calls" in entry or "function_call" in entry)
             messages = speaks or entry.get("type") in _ITEM_TYPES
@@ -759,12 +805,17 @@ def _conversation(data: memoryview, start: int) -> bool:
 
 def _is_lines(data: memoryview, start: int, name: str) -> bool:
     "Whether a file whose first line is broken is made of lines nevertheless"
-    plain = name.lower().removesuffix(Path(name).suffix.lower()) if packing(name) else name.lower()
-    if plain.endswith((".jsonl", ".ndjson")): return True
+    if _named_lines(name): return True
     line_end = _line_end(data, start)
-    second = bytes(data[line_end:_line_end(data, line_end)])
+    second = bytes(data[line_end:min(_line_end(data, line_end), line_end + LARGE)])
     try: return isinstance(json.loads(second), dict)
     except (ValueError, RecursionError): return False
+
+def _named_lines(name: str) -> bool:
+    "Whether the name of a file says that it is made of lines"
+    name = name.split("::")[0].lower()   # of a log in a zip archive: its own name
+    plain = name.removesuffix(Path(name).suffix) if packing(name) else name
+    return plain.endswith((".jsonl", ".ndjson"))
 
 def _not_json(data: memoryview, start: int, name: str, error: Exception | None) -> str:
     "Say what a file that is no JSON begins with, or where it breaks"
@@ -887,14 +938,14 @@ class Batch:
     records: list[Any] | None       # None: the extents must be read one by one
     extents: Extents | None = None
 
-# %% ../nbs/00_source.ipynb #90846ab0
+# %% ../nbs/00_source.ipynb #b3bc34c1
 def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgspec.json.Decoder | None) -> Iterator[Batch]:
     "Read the records that begin in data[start:stop]; `decoder` reads a list of them, without it each is only found"
     pos = start
     while pos < stop and not closes(data, form, pos):
         near = min(pos + WINDOW, stop)
         end, following = _cut(data, form, near, stop) if decoder else (None, stop)
-        records = _decode(data[pos:end], form, decoder) if decoder and end is not None else None
+        records = _decode(data[pos:end], form, decoder) if decoder and end is not None and end - pos <= LARGE else None
         if records is not None: batch = Batch(pos, following, records)
         else:
             extents, following = exact(data, form, pos, near)
@@ -965,13 +1016,13 @@ def closed(tree: Any, above: tuple[Any, ...] = ()) -> Any:
     ]
     return msgspec.defstruct("Closed", fields, forbid_unknown_fields=True, gc=False) | None
 
-# %% ../nbs/00_source.ipynb #22fd9870
+# %% ../nbs/00_source.ipynb #aadfec28
 def repeated_keys(raw: Any) -> list[str]:
     "The members that occur twice in one object of a JSON text, of which only the last counts"
     twice: list[str] = []
     def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
         seen = dict(members)
-        if len(seen) < len(members): twice.extend(sorted({k for k, _ in members if sum(k == o for o, _ in members) > 1}))
+        if len(seen) < len(members): twice.extend(sorted(k for k, n in Counter(k for k, _ in members).items() if n > 1))
         return seen
     try: json.loads(bytes(raw), object_pairs_hook=pairs)
     except (ValueError, RecursionError): return []

@@ -260,7 +260,7 @@ def _card(record: Record, made: list[str]) -> Card:
     known = next((f"{record.row[k]}, " for k in ("trace_id", "id", "simulation_id") if record.row.get(k) is not None), "")
     return Card(f"{known}record {record.origin.number}{part}", record.row, made, record.prompts, told_reject(record.wrong) if record.wrong else "")
 
-# %% ../../nbs/workflows/65_columns.ipynb #e49b613d
+# %% ../../nbs/workflows/65_columns.ipynb #5cad37df
 def written(plan: Plan, out: str | Path, resume: bool, limit: int | None, progress: bool | None) -> ColumnsReport:
     "Run a plan and write what comes of it"
     out, began, report = Path(out).expanduser(), time.perf_counter(), ColumnsReport()
@@ -271,14 +271,15 @@ def written(plan: Plan, out: str | Path, resume: bool, limit: int | None, progre
         with_answers.close()
         if count: raise InputError(f"{kept} holds {count:,} answers of an earlier run: go on with --resume (resume=True), or delete it to ask anew")
     _refuse_overwrite(plan.rows, out)
-    output, store = Output(out), Answers(kept if plan.used else None)
+    store = Answers(kept if plan.used else None)
     store.add(plan.paid)
+    output = Output(out)
     try:
         in_loop(lambda: _written(plan, limit, store, output, report, _bar(plan.rows, progress)))
         output.publish(report)
     except OSError as e: raise InputError(f"{e.filename or out}: {e.strerror or e}. Answers are kept in {kept}; mend it, and go on with --resume (resume=True)") from e
     finally:
-        output.close()
+        output.discard()
         store.close()
     report.seconds = time.perf_counter() - began
     return report

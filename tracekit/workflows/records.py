@@ -8,10 +8,11 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['FEW', 'Origin', 'Record', 'source_rows', 'holds_rows', 'ColumnsReport', 'told_reject', 'Output']
 
-# %% ../../nbs/workflows/64_records.ipynb #52310883
+# %% ../../nbs/workflows/64_records.ipynb #1bc4a83c
 import hashlib
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from typing import Any
 # %% ../../nbs/workflows/64_records.ipynb #f90799e4
 import msgspec
 
-# %% ../../nbs/workflows/64_records.ipynb #36295563
+# %% ../../nbs/workflows/64_records.ipynb #01185b25
 from ..convert import detect
-from ..dataset import Dataset, column_kinds, first_columns, write_parquet
+from ..dataset import Dataset, column_kinds, exchange, first_columns, write_parquet
 from ..entries import as_text
 from ..page import is_dataset
 from ..pipeline import told
@@ -158,7 +159,7 @@ def told_reject(found: dict[str, Any]) -> str:
 
 FEW = 10   # rejects shown in a report
 
-# %% ../../nbs/workflows/64_records.ipynb #0ed74a7c
+# %% ../../nbs/workflows/64_records.ipynb #72825c9a
 class Output:
     "Where rows go: a .jsonl file, or a .parquet file (a folder of parts, if there is very much)"
     def __init__(self, out: Path):
@@ -191,12 +192,11 @@ class Output:
         rows = self.folder/"rows" if self.out.suffix == ".jsonl" else self._parquet()
         if self.out.is_dir() and not self.out.is_symlink():
             if not all(p.match("part-*.parquet") for p in self.out.iterdir()): raise InputError(f"{self.out}: a folder of that name stands in the way")
-            shutil.rmtree(self.out)
-        rows.replace(self.out)
+        exchange(rows, self.out)
         report.files.append(self.out)
         if report.rejected: report.files.append((self.folder/"rejects").replace(self.aside))
         else: self.aside.unlink(missing_ok=True)
-        shutil.rmtree(self.folder)
+        self.discard()
 
     def _parquet(self) -> Path:
         with open(self.folder/"rows", "rb") as f: kinds = column_kinds(f)
@@ -210,3 +210,9 @@ class Output:
 
     def close(self) -> None:
         for f in (self._rows, self._rejects): f.close()
+
+    def discard(self) -> None:
+        "Remove what is not finished, or was published; answers of models are kept elsewhere"
+        for f in (self._rows, self._rejects):
+            with suppress(OSError): f.close()   # the disk is full: the last bytes are given up with the others
+        shutil.rmtree(self.folder, ignore_errors=True)
