@@ -139,7 +139,7 @@ def main() -> None:
                 if part != "files": single.repeat(given.log, log, size * 1_000_000, False)
                 found = PARTS[part](log, Path(folder), given.rounds)
             title = f"{part}, {size} MB" if part != "files" else part
-            tables[title] = [{"": name, "seconds" if part in ("workers", "engines") and value > 0 and "times" not in name and "/" not in name else "value": round(value, 2) if isinstance(value, float) else value} for name, value in found.items()]
+            tables[title] = [{"": name, "value": round(value, 2) if isinstance(value, float) else value} for name, value in found.items()]
             print(f"\n{title}")
             for name, value in found.items(): print(f"  {name:40} {value:.2f}" if isinstance(value, float) else f"  {name:40} {value}", flush=True)
     record(given.json, "scale", tables)

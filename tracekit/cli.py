@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['main', 'sample_log', 'demo', 'convert', 'plan', 'part', 'join', 'verify', 'validate', 'run', 'score', 'view',
-           'rollouts', 'export', 'columns', 'formats']
+__all__ = ['main', 'sample_log', 'demo', 'convert', 'plan_logs', 'part_of_plan', 'join_parts', 'verify', 'validate', 'run',
+           'score', 'view', 'rollouts', 'export', 'columns', 'formats']
 
 # %% ../nbs/70_cli.ipynb #e9b1b29c
 import json
@@ -20,7 +20,7 @@ from typing import Any
 # %% ../nbs/70_cli.ipynb #9ecfc6dc
 import click
 
-# %% ../nbs/70_cli.ipynb #b1170611
+# %% ../nbs/70_cli.ipynb #e4fe104f
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tracekit")
 def main() -> None:
@@ -33,9 +33,9 @@ class _Place(click.Path):
     def __init__(self, **kwargs: Any): super().__init__(path_type=Path, **kwargs)
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if "://" not in str(value): return super().convert(value, param, ctx)
-        from tracekit.dataset import place
+        from tracekit.dataset import location
         from tracekit.source import TracekitError
-        try: return place(value)
+        try: return location(value)
         except TracekitError as e: self.fail(str(e), param, ctx)
 
 @contextmanager
@@ -153,8 +153,8 @@ def _converted(report: Any, to: str) -> Iterator[str]:
     if spec: yield f"next: {_command()} validate {spec}"
     yield last
 
-# %% ../nbs/70_cli.ipynb #0891b7fe
-@main.command()
+# %% ../nbs/70_cli.ipynb #a8ac330c
+@main.command("plan")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-o", "out", default=".", show_default=True, type=_Place(file_okay=False), help="Folder to write to; all machines must see it.")
 @click.option("--name", help="Name of the dataset; the name of the first input by default.")
@@ -163,7 +163,7 @@ def _converted(report: Any, to: str) -> Iterator[str]:
 @click.option("--strict", is_flag=True, help="Stop at the first record that would be set aside.")
 @click.option("--resume", is_flag=True, help="Keep the parts that an earlier plan of the same inputs has finished.")
 @click.option("--audit", is_flag=True, help="Look at every record for fields that no rule names, not at a sample.")
-def plan(inputs: tuple[str, ...], out: Path, name: str | None, format: str, to: str, strict: bool, resume: bool, audit: bool) -> None:
+def plan_logs(inputs: tuple[str, ...], out: Path, name: str | None, format: str, to: str, strict: bool, resume: bool, audit: bool) -> None:
     """Cut logs into parts that many machines can convert: DIR/NAME.plan.json.
 
     Then run tracekit part on the machines, for example in a job array of 100 tasks, and tracekit join once at the end."""
@@ -176,12 +176,13 @@ def plan(inputs: tuple[str, ...], out: Path, name: str | None, format: str, to: 
     click.echo(f"next, on each machine: {_command()} part {path} --index I --of N     (I from 0 to N-1; without them, all parts)")
     click.echo(f"then, once:            {_command()} join {path}")
 
-@main.command()
+# %% ../nbs/70_cli.ipynb #6ebd4d0d
+@main.command("part")
 @click.argument("path", metavar="PLAN", type=_Place(dir_okay=False))
 @click.option("--index", type=click.IntRange(0), default=0, show_default=True, help="Number of this task in the array, from 0.")
 @click.option("--of", type=click.IntRange(1), default=1, show_default=True, help="How many tasks the array has.")
 @_workers
-def part(path: Path, index: int, of: int, workers: int | None) -> None:
+def part_of_plan(path: Path, index: int, of: int, workers: int | None) -> None:
     "Convert the share of one task in an array; parts that are done stay done."
     from tracekit.engine import cores
     from tracekit.scale import convert_share, load_plan, share
@@ -190,10 +191,11 @@ def part(path: Path, index: int, of: int, workers: int | None) -> None:
         report = convert_share(work, workers or cores(), sys.stderr.isatty())
     click.echo(f"{_count(len(work.parts), 'part')} done: rows {report.rows} rejected {report.rejected}")
 
-@main.command()
+# %% ../nbs/70_cli.ipynb #a21e1777
+@main.command("join")
 @click.argument("path", metavar="PLAN", type=_Place(dir_okay=False))
 @_workers
-def join(path: Path, workers: int | None) -> None:
+def join_parts(path: Path, workers: int | None) -> None:
     "Put the parts of a plan together into the dataset, and remove them."
     from tracekit.engine import cores
     from tracekit.scale import join_plan, load_plan

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PARQUET_BYTES', 'GROUP_BYTES', 'UPLOAD_LIMIT', 'Filter', 'Source', 'Key', 'Name', 'place', 'is_remote', 'atomic',
+__all__ = ['PARQUET_BYTES', 'GROUP_BYTES', 'UPLOAD_LIMIT', 'Filter', 'Source', 'Key', 'Name', 'location', 'is_remote', 'atomic',
            'put', 'exchange', 'dataset_key', 'spec', 'spec_text', 'Dataset', 'write_parquet', 'write_part',
            'column_kinds', 'note_kinds', 'common_kinds', 'rows_between', 'link_findings', 'difference', 'row_findings',
            'jsonl_findings', 'plain_findings', 'csv_findings', 'CompareFilter', 'MemberFilter', 'StateFilter',
@@ -40,8 +40,8 @@ from .source import InputError, SchemaError
 from .trace import ClosedModel, Shown, Trace
 from .yamlfile import At, Doc, Finding, load_yaml, model_findings, read_yaml
 
-# %% ../nbs/30_dataset.ipynb #166cb23c
-def place(path: str | Path) -> Path:
+# %% ../nbs/30_dataset.ipynb #2aa69938
+def location(path: str | Path) -> Path:
     "A path on this machine or, for an address such as s3://bucket/folder, one of fsspec's that is used in the same way"
     if "://" not in str(path): return Path(path)
     from upath import UPath
@@ -53,11 +53,11 @@ def place(path: str | Path) -> Path:
 
 def is_remote(path: Path) -> bool: return "://" in str(path)
 
-# %% ../nbs/30_dataset.ipynb #736a5033
+# %% ../nbs/30_dataset.ipynb #a6ccf4ae
 @contextmanager
 def atomic(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
     "Write a file that appears under `path` only when it is whole; on an error the old one stays and nothing else is left. `sync` waits for the disk"
-    path = place(path)
+    path = location(path)
     if is_remote(path):
         with tempfile.NamedTemporaryFile(buffering=1 << 20) as f:
             yield f
@@ -121,11 +121,11 @@ def spec_text(name: str, file_path: str) -> bytes:
     "The spec as YAML text"
     return yaml.safe_dump(spec(name, file_path), sort_keys=False, allow_unicode=True, width=1000).encode()
 
-# %% ../nbs/30_dataset.ipynb #23d46a19
+# %% ../nbs/30_dataset.ipynb #d48ce992
 class Dataset(Shown):
     "The rows of a dataset, by the path of its .jsonl file, its .yaml spec or its folder of Parquet parts"
     def __init__(self, path: str | Path):
-        self.path = _rows_of(place(path))
+        self.path = _rows_of(location(path))
         self._starts: list[int] | None = None
 
     def plain(self) -> Iterator[dict[str, Any]]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['ENGINES', 'TRIES', 'Died', 'Engine', 'cores', 'Pool', 'Ray', 'named_engine', 'ordered']
 
-# %% ../nbs/38_engine.ipynb #52077384
+# %% ../nbs/38_engine.ipynb #f0fde464
 import faulthandler
+import logging
 import os
 import signal
 import threading
@@ -104,7 +105,7 @@ class Pool:
         for future in list(self._working): future.cancel()
         for process in list(self._processes): self._end(process)
 
-# %% ../nbs/38_engine.ipynb #118f4634
+# %% ../nbs/38_engine.ipynb #584c3c6b
 def _there(function: Callable[[Any], Any], folder: str, limit: float | None, item: Any) -> Any:
     "Work on an item as a Ray task"
     if os.path.isdir(folder): os.chdir(folder)
@@ -120,9 +121,11 @@ class Ray:
         try: import ray
         except ImportError: raise InputError("the engine ray needs another package: pip install 'tracekit[ray]'") from None
         self._ray, self._own = ray, not ray.is_initialized()
-        if self._own: ray.init(log_to_driver=False, logging_level="ERROR")
+        if self._own: ray.init(log_to_driver=False, logging_level=logging.ERROR)
         self.workers = workers or int(ray.cluster_resources().get("CPU", 1))
-        self._task, self._function, self._sent = ray.remote(max_retries=0)(_there), (None, None), set[Any]()
+        self._task: Any = ray.remote(max_retries=0)(_there)
+        self._function: tuple[Any, Any] = None, None
+        self._sent = set[Any]()
 
     def send(self, function: Callable[[Any], Any], item: Any, limit: float | None = None) -> Any:
         if self._function[0] is not function: self._function = function, self._ray.put(function)   # it travels once

@@ -35,9 +35,9 @@ from typing import IO, Any, ClassVar
 # %% ../nbs/40_pipeline.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/40_pipeline.ipynb #ee670bd1
+# %% ../nbs/40_pipeline.ipynb #837afda1
 from .convert import FORMATS, Context, Format, ambiguous, detect, fitting, format_file, load_formats, named_format, record_members
-from .dataset import PARQUET_BYTES, atomic, common_kinds, exchange, is_remote, note_kinds, place, put, spec_text, write_part
+from .dataset import PARQUET_BYTES, atomic, common_kinds, exchange, is_remote, note_kinds, location, put, spec_text, write_part
 from .engine import TRIES, Died, named_engine, ordered
 from .row import Row, build, check, line
 from tracekit.source import (
@@ -703,10 +703,10 @@ class _Reader(_Session):
             except InputError as e: yield self._reject(Rejected("open", str(e)), b"", files[name], 0, n)
         self.end = len(self.data)
 
-# %% ../nbs/40_pipeline.ipynb #aafbe31f
+# %% ../nbs/40_pipeline.ipynb #48945793
 def convert_part(job: Job, part: Part) -> Tally:
     "Convert one part into files in `job.folder`, unless they are there already"
-    base = place(job.folder)/f"{part.number:06}"
+    base = location(job.folder)/f"{part.number:06}"
     done = base.with_suffix(".done")
     if done.exists(): return msgspec.json.decode(done.read_bytes(), type=Tally)
     tally = Tally(bytes=part.size)
@@ -747,22 +747,22 @@ class _Sink:
         for piece in pieces:
             self.size += f.write(piece)
 
-# %% ../nbs/40_pipeline.ipynb #7cccb42d
+# %% ../nbs/40_pipeline.ipynb #6491d452
 @dataclass(frozen=True)
 class Converting:
     "The task of an engine: to convert a part"
     job: Job
     def __call__(self, part: Part) -> Tally: return convert_part(self.job, part)
-    def again(self, part: Part, cause: str) -> Part: return learned(part, cause, Trail.last(place(self.job.folder)/f"{part.number:06}.trail"))
+    def again(self, part: Part, cause: str) -> Part: return learned(part, cause, Trail.last(location(self.job.folder)/f"{part.number:06}.trail"))
 
-# %% ../nbs/40_pipeline.ipynb #4acf9083
+# %% ../nbs/40_pipeline.ipynb #70da60f9
 def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterator[tuple[Part, Tally]]:
     "Each part with its tally, in order; a part that did not begin where the one before it ended is converted again"
     ends: dict[str, int] = {}
     for tally, part in zip(tallies, parts):   # in this order the engine sees its end
         moved = tuple(replace(s, start=ends[p]) if s.form and (p := file_of(s.path)) in ends else s for s in part.spans)
         if moved != part.spans:
-            (place(job.folder)/f"{part.number:06}.done").unlink()
+            (location(job.folder)/f"{part.number:06}.done").unlink()
             part = replace(part, spans=moved)
             tally = convert_part(job, part)
         ends.update({path: end for path, _, end, _ in tally.spans})
@@ -850,7 +850,7 @@ def _rejects(path: Path, tally: Tally, before: Counter[str], lines: Counter[str]
     for name, _, _, count in tally.spans: before[name] += count
     lines.update(tally.newlines)
 
-# %% ../nbs/40_pipeline.ipynb #754a39c8
+# %% ../nbs/40_pipeline.ipynb #d064fdf4
 class Stopped(TracekitError):
     "A record was set aside although `strict` was asked for"
 
@@ -858,10 +858,10 @@ def made_parts(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Ite
     "What came of each part, in order: its tally, the file of its rows, and its rejects (to be gone through to the end)"
     before, lines = Counter[str](), Counter[str]()
     for part, tally in seamed(job, parts, tallies):
-        base = place(job.folder)/f"{part.number:06}"
+        base = location(job.folder)/f"{part.number:06}"
         yield tally, base.with_suffix(".rows"), _rejects(base.with_suffix(".rejects"), tally, before, lines)
 
-# %% ../nbs/40_pipeline.ipynb #6edd7cb9
+# %% ../nbs/40_pipeline.ipynb #4eb45021
 @dataclass(frozen=True)
 class Work:
     "A conversion that is cut into parts"
@@ -873,8 +873,8 @@ class Work:
     parts: tuple[Part, ...] = ()
 
     @property
-    def folder(self) -> Path: return place(self.job.folder)
-    def path(self, ending: str) -> Path: return place(self.out)/f"{self.name}{ending}"
+    def folder(self) -> Path: return location(self.job.folder)
+    def path(self, ending: str) -> Path: return location(self.out)/f"{self.name}{ending}"
 
     def targets(self) -> list[Path]:
         "Where its files go"
@@ -939,7 +939,7 @@ def move(unfinished: Path, path: Path) -> Path:
     except IsADirectoryError: raise InputError(f"{path}: a folder of that name stands in the way") from None
     return path
 
-# %% ../nbs/40_pipeline.ipynb #9cac43ea
+# %% ../nbs/40_pipeline.ipynb #802bbab5
 @dataclass(frozen=True)
 class Packing:
     "The task of an engine: to write the rows of some parts as one Parquet file"
@@ -949,14 +949,14 @@ class Packing:
     def __call__(self, group: tuple[int, Sequence[int]]) -> dict[str, Any]:
         "What the manifest says of the file that is made of these parts; `group` is its number and theirs"
         number, parts = group
-        path = place(self.folder)/"parquet"/f"part-{number:05}.parquet"
+        path = location(self.folder)/"parquet"/f"part-{number:05}.parquet"
         rows = write_part(self._lines(parts), self.kinds, path)
         with path.open("rb") as f: sha256 = hashlib.file_digest(f, "sha256").hexdigest()
         return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256, "rows": rows}
 
     def _lines(self, parts: Sequence[int]) -> Iterator[bytes]:
         for n in parts:
-            with (place(self.folder)/f"{n:06}.rows").open("rb") as f: yield from f
+            with (location(self.folder)/f"{n:06}.rows").open("rb") as f: yield from f
 
 def groups_of(tallies: Sequence[Tally]) -> list[tuple[int, list[int]]]:
     "The parts of each Parquet file, about `PARQUET_BYTES` of rows"
@@ -1123,7 +1123,7 @@ def watched(parts: Sequence[Part], tallies: Iterable[Tally], progress: bool | No
     finally:
         if hasattr(tallies, "close"): tallies.close()   # what is still on its way is not wanted any more, whatever happened
 
-# %% ../nbs/40_pipeline.ipynb #f2f6e911
+# %% ../nbs/40_pipeline.ipynb #93ee2fae
 def convert(
     inputs: str | Path | Sequence[str | Path],
     out: str | Path = ".",
@@ -1158,7 +1158,7 @@ def work_of(inputs: str | Path | Sequence[str | Path], out: str | Path = ".", na
     if Path(name).name != name or name in (".", ".."): raise InputError(f"{name!r} is no name for a dataset: it must not be a path")
     if to not in ("jsonl", "parquet"): raise InputError(f"cannot write {to!r}, only jsonl or parquet")
     if format != "auto": named_format(format)
-    folder = (place(out) if shared or not is_remote(place(out)) else Path())/f".{name}.parts"
+    folder = (location(out) if shared or not is_remote(location(out)) else Path())/f".{name}.parts"
     return Work(tuple(map(str, given)), str(out), name, to, Job(str(folder), format, audit, strict, kinds=to == "parquet"))
 
 def prepared(work: Work, resume: bool = False) -> Work:

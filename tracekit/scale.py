@@ -8,14 +8,14 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['save_plan', 'load_plan', 'share', 'convert_share', 'join_plan', 'Verdict', 'manifest_of', 'verify']
 
-# %% ../nbs/45_scale.ipynb #622c9023
+# %% ../nbs/45_scale.ipynb #db418af1
 import hashlib
 import os
 import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,9 +27,9 @@ from typing import Any
 import msgspec
 from tqdm.auto import tqdm
 
-# %% ../nbs/45_scale.ipynb #646dc669
+# %% ../nbs/45_scale.ipynb #b5668aef
 from .convert import named_format
-from .dataset import atomic, place, rows_between
+from .dataset import atomic, location, rows_between
 from .pipeline import Converting, Job, Part, Report, Run, Span, Tally, Trail, Work, clear, file_of, fingerprint, join, opened, plan, prepared, running, shown, span_lines, told_errors, watched
 from .row import line
 from .source import Boundary, InputError, Layout, Seen, closes, plain_path, skip_space
@@ -61,11 +61,11 @@ def _layout(plain: dict[str, Any]) -> Layout:
         between = Boundary(re.compile(pattern.encode("latin-1"), flags), re.compile(opening.encode("latin-1"), flags), text.encode("latin-1"))
     return Layout(plain["shape"], plain["start"], {k: (a, b) for k, (a, b) in plain["head"].items()}, plain["under"], between)
 
-# %% ../nbs/45_scale.ipynb #f5027187
+# %% ../nbs/45_scale.ipynb #212fca3f
 def load_plan(path: str | Path) -> Work:
     "The conversion that a plan file describes; raises InputError if it is none, or of another version of tracekit"
     from tracekit import __version__
-    try: plain = msgspec.json.decode(place(path).read_bytes())
+    try: plain = msgspec.json.decode(location(path).read_bytes())
     except (OSError, msgspec.DecodeError) as e: raise InputError(f"{path}: cannot be read as a plan ({e}); make one with: tracekit plan LOG -o DIR") from e
     if not isinstance(plain, dict) or "parts" not in plain or "state" not in plain: raise InputError(f"{path}: this is no plan; make one with: tracekit plan LOG -o DIR")
     if plain["tracekit"] != __version__: raise InputError(f"{path}: the plan was made by tracekit {plain['tracekit']}, and this is {__version__}; use one version on all machines")
@@ -92,11 +92,11 @@ def convert_share(work: Work, workers: int = 1, progress: bool | None = None) ->
                 report.bytes += tally.bytes
     return report
 
-# %% ../nbs/45_scale.ipynb #30aa5b4c
+# %% ../nbs/45_scale.ipynb #810b4d2d
 def join_plan(path: str | Path, workers: int = 1, progress: bool | None = None) -> Report:
     "Join the parts of a plan into the dataset, and remove plan and parts; raises InputError if parts are missing or an input has changed"
     work = load_plan(path)
-    if msgspec.json.decode(place(path).read_bytes())["state"] != _state(work):
+    if msgspec.json.decode(location(path).read_bytes())["state"] != _state(work):
         raise InputError(f"{path}: an input has changed since the plan was made, so its parts are worth nothing; plan again")
     missing = [p.number for p in work.parts if not (work.folder/f"{p.number:06}.done").exists()]
     if missing:
@@ -105,7 +105,7 @@ def join_plan(path: str | Path, workers: int = 1, progress: bool | None = None) 
     with told_errors(work, keep=True), running(workers, items=len(work.parts)) as run:
         with closing(watched(work.parts, map(Converting(work.job), work.parts), progress, "join")) as tallies: report = join(work, tallies, run)
     clear(work)
-    place(path).unlink()
+    location(path).unlink()
     return report
 
 # %% ../nbs/45_scale.ipynb #585d4d5a
@@ -133,7 +133,7 @@ class _Claim:
     first_row: int
     fatal: Sequence[Any] = ()
 
-# %% ../nbs/45_scale.ipynb #428f8d85
+# %% ../nbs/45_scale.ipynb #8decc889
 @dataclass(frozen=True)
 class _Checking:
     "The task of an engine: to make a part again and compare; what differs, the checksum of its rejects, and its newlines by file"
@@ -155,9 +155,9 @@ class _Checking:
         if rows != claim.rows: findings.append(f"part {claim.number}: the inputs make {rows} rows, the manifest says {claim.rows}")
         return findings, rejects.hexdigest(), tally.newlines
 
-    def _there(self, claim: _Claim) -> Iterator[Any]:
+    def _there(self, claim: _Claim) -> Generator[Any, None, None]:
         "The rows of the part in the dataset"
-        path = place(self.dataset)
+        path = location(self.dataset)
         if path.suffix != ".jsonl":
             yield from map(_dense, rows_between(path, claim.first_row, claim.first_row + claim.rows))
             return
@@ -200,10 +200,10 @@ def _size(span: Span) -> int:
     if span.seen and span.seen.size is not None and not span.at: return span.seen.size
     return os.stat(span.at or span.path).st_size
 
-# %% ../nbs/45_scale.ipynb #92c25a5b
+# %% ../nbs/45_scale.ipynb #21407fc7
 def manifest_of(path: str | Path) -> Path:
     "Where the manifest of a dataset is, by any of its files"
-    path = place(path)
+    path = location(path)
     if path.name.endswith(".manifest.json"): return path
     name = re.sub(r"(\.rejects)?\.(jsonl|yaml|yml)$", "", path.name)
     return path.with_name(f"{name}.manifest.json")
