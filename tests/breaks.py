@@ -10,12 +10,14 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from click.testing import CliRunner
 from faults import SIMS, lines, put, repeated, texts
+from tqdm.auto import tqdm
 
 from tracekit import pipeline
 from tracekit.cli import main
@@ -57,6 +59,7 @@ COMMANDS = [
 ]
 NAMED = {c.name: c for c in COMMANDS}
 PART = 1 << 17
+tqdm.set_lock(threading.RLock())   # not one that is shared with children: whoever is killed would keep it
 
 
 def inputs(folder, records, rows):
@@ -132,6 +135,7 @@ def stage(command, folder, times=2, rows=600):
 def child(command, folder, again):
     "What a child does: the command, in a process group of its own"
     os.setsid()
+    tqdm.set_lock(threading.RLock())   # nor a copy that another thread of the parent held
     command.run(folder, again)
     os._exit(0)
 

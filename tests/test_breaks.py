@@ -1,8 +1,14 @@
 """Each command that writes, killed at some random moments, and stopped at some points of writing; `make trust` tries many."""
+import multiprocessing
+import os
+import time
+
 import pytest
-from breaks import ACTS, NAMED, PART, kills, points, stage
+from breaks import ACTS, NAMED, PART, kills, no_room, points, stage
+from faults import put
 
 from tracekit import pipeline
+from tracekit.dataset import atomic, exchange
 
 
 @pytest.fixture
@@ -40,3 +46,42 @@ def test_what_is_broken_is_seen(made):
     with pytest.raises(AssertionError, match="half a file"): made.assert_whole()
     (out/name).unlink()
     with pytest.raises(AssertionError, match="gone"): made.assert_whole()
+
+
+def test_what_somebody_else_is_writing_is_not_removed(tmp_path):
+    "Only the leftovers of a process that has ended"
+    path = tmp_path/"a.jsonl"
+    (tmp_path/".a.jsonl.999999.tmp").write_bytes(b"of a run that was killed")
+    other = multiprocessing.get_context("fork").Process(target=hold, args=(path,))
+    other.start()
+    while not (tmp_path/f".a.jsonl.{other.pid}.tmp").exists() or not (tmp_path/f".a.jsonl.{other.pid}.tmp").read_bytes(): time.sleep(0.001)
+    with atomic(path) as f: f.write(b"mine")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f".a.jsonl.{other.pid}.tmp", "a.jsonl"]
+    other.kill()
+    other.join()
+    with atomic(path) as f: f.write(b"mine")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def hold(path):
+    "Begin to write, and do not end"
+    with atomic(path) as f:
+        f.write(b"half")
+        f.flush()
+        time.sleep(60)
+
+
+def test_a_folder_that_cannot_be_exchanged_is_back(tmp_path, monkeypatch):
+    "The old one is moved aside, and back again if the new one cannot take its place"
+    for name in ("old", "new"): put(tmp_path, {f"{name}/part-0.parquet": name.encode()})
+    real, calls = os.replace, []
+    def second_fails(*given):
+        calls.append(given)
+        if len(calls) == 2: no_room()
+        real(*given)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", second_fails)
+        with pytest.raises(OSError, match="No space left"): exchange(tmp_path/"new", tmp_path/"old")
+    assert (tmp_path/"old"/"part-0.parquet").read_text() == "old" and len(calls) == 3
+    exchange(tmp_path/"new", tmp_path/"old")
+    assert (tmp_path/"old"/"part-0.parquet").read_text() == "new" and [p.name for p in tmp_path.iterdir()] == ["old"]

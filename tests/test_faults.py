@@ -24,7 +24,7 @@ from conftest import heed_ctrl_c
 from faults import (FIVE, HEAD, SIMS, array, assert_nothing_lost, assert_refused, assert_reject_is_whole, bare, changed, command, convert, convert_bytes,
                     digests, document, ids, lines, put, repeated, replaced, texts)
 
-from tracekit import dataset, pipeline
+from tracekit import dataset, pipeline, source
 from tracekit.source import InputError
 
 LINES, ARRAY, DOCUMENT = lines(texts()), array(texts()), document()
@@ -555,6 +555,17 @@ def test_a_line_of_200_megabytes(tmp_path, broken):
     assert all(length < 100_000 for length in lengths[::2]) and (broken or size < lengths[1] < size + 100_000)
     assert result.output.splitlines()[-1] == f"read 3 rows {len(lengths)} rejected {len(rejects)}"
     if broken: assert rejects[0]["length"] == len(before) + size and rejects[0]["cut"] and len(rejects[0]["text"]) == 1 << 20 and rejects[0]["record"] == 1
+
+
+@pytest.mark.parametrize("filename, shape", [("a.jsonl", lines), ("a.json", array), ("a.json", document)], ids=["lines", "list", "document"])
+def test_a_record_that_is_too_large_is_set_aside_unread(tmp_path, monkeypatch, filename, shape):
+    "At a limit that the message names; its neighbours are rows"
+    monkeypatch.setattr(pipeline, "LARGEST", 200_000)
+    monkeypatch.setattr(source, "LARGE", 100_000)
+    huge = json.dumps(FIVE[1] | {"info": "x" * 300_000}).encode()
+    made = convert_bytes(tmp_path, filename, shape(replaced(texts(), 1, huge)))
+    assert_nothing_lost(made, 5)
+    assert made.ids == ids([FIVE[0], *FIVE[2:]]) and made.rejects[0]["length"] == len(huge) and "at most 0 MB can be one row" in made.rejects[0]["cause"]
 
 
 # ---- many inputs

@@ -248,3 +248,11 @@ def test_its_home(tmp_path, monkeypatch):
     made(tmp_path/".hermes/state.db", {"a": ({}, talk(1))})
     report = convert(home_of("hermes"), tmp_path/"out", progress=False)
     assert report.rows == 1 and [p.name for p in report.files] == ["state.jsonl", "state.yaml"]
+
+
+def test_a_broken_name_of_a_column_is_told(tmp_path):
+    "A byte that is no text in the schema is damage like any other"
+    database(tmp_path/"state.db", {"s1": ({}, talk(1))}).close()
+    data = (tmp_path/"state.db").read_bytes()
+    (tmp_path/"state.db").write_bytes(data.replace(b"last_activity_description", b"last_activity_\xb3escription"))
+    with pytest.raises(InputError, match="cannot be read|breaks off"): list(read(tmp_path/"state.db"))

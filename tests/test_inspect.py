@@ -117,3 +117,14 @@ def test_any_sample(tmp_path_factory, given):
     path.write_text(json.dumps({**HEAD, "samples": [given]}))
     report = convert(path, path.parent/"out", progress=False)
     assert report.rows + report.rejected == 1 and not [r for r in report.rejects if "Error:" in r["cause"]], report.rejects
+
+
+def test_a_broken_sample_of_an_archive_costs_itself(tmp_path):
+    "The others are rows, and the reject names it; if no sample is left, the archive is refused"
+    path = archive(tmp_path/"x.eval", [sample(n) for n in range(3)])
+    with zipfile.ZipFile(path) as z: at = {i.filename: i.header_offset for i in z.infolist()}
+    data = bytearray(path.read_bytes())
+    for name in ("samples/s1_epoch_1.json",): data[at[name] + 80:at[name] + 120] = b"\xff" * 40
+    path.write_bytes(data)
+    report, rows = rows_of(path, tmp_path/"out")
+    assert (report.rows, report.rejected) == (2, 1) and "samples/s1_epoch_1.json cannot be unpacked" in report.rejects[0]["cause"]

@@ -328,3 +328,22 @@ def test_a_line_is_a_record(broken):
     form = layout(data)
     assert form.shape == "lines"
     assert [batch.records for batch in batches(data, form, 0, len(data), msgspec.json.Decoder(list))] == [None]
+
+
+@pytest.mark.parametrize("second", [b'[{"role" "user"}]', b"[\xff]", b"{", b"oops"])
+@pytest.mark.parametrize("name", ["log.jsonl", "log.jsonl.gz", "zip://log.jsonl::logs.zip"])
+def test_a_conversation_on_each_line(name, second):
+    "Where the name of the file says lines, a broken second line does not make one record of all; a list of records is no line"
+    talk = b'[{"role": "user", "content": "hi"}]\n'
+    assert layout(memoryview(talk + second + b"\n" + talk), name).shape == "lines"
+    assert layout(memoryview(b'[{"id": 1}, {"id": 2}]\n' + second + b"\n"), name).shape == "array"
+    assert layout(memoryview(talk + b"\n"), name).shape == "object"
+
+
+def test_brackets_that_never_close_are_searched_once(tmp_path):
+    "What is known of a log is right, and so the answer for each bracket is that of a search of its own"
+    data = b"[" + b", ".join([b'{"a": [NaN]}', b'{"a": [[1, ', b'{"b": NaN}', b'{"c": [}', b'{"d": "x]"}', b'{"e": [[2}']) + b"]"
+    (tmp_path/"log.json").write_bytes(data)
+    with tracekit.source.Log(tmp_path/"log.json") as log:
+        places = [n for n, mark in enumerate(data) if mark in b"{["]
+        assert [matching_end(log.data, at) for at in places] == [matching_end(memoryview(data), at) for at in places]

@@ -24,8 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT/"nbs"/"guarantees.json"
 FAILED = Path(tempfile.gettempdir())/"tracekit-trust"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-SUITE = [f"tests/test_{name}.py" for name in (
-    "fuzz", "breaks", "bombs", "source", "trace", "convert", "messages", "determinism", "columns", "score", "export", "inspect", "hermes", "spans", "atif", "publish", "curate", "project", "view", "metrics", "plugins")]
+SUITE = [f"tests/test_{name}.py" for name in ("source", "trace", "convert", "messages", "fuzz", "breaks", "bombs", "columns", "score", "export", "inspect", "hermes", "spans", "publish")]   # where a version could make a difference
 
 
 @dataclass(frozen=True)

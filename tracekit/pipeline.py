@@ -525,7 +525,7 @@ class _Places:
         if self.batch.extents is None: self.batch.extents, _ = exact(self.data, self.form, self.batch.start, self.batch.stop)
         return self.batch.extents
 
-# %% ../nbs/40_pipeline.ipynb #1cbb81f6
+# %% ../nbs/40_pipeline.ipynb #9e984393
 class _Maker(_Records):
     "Makes a line or a reject of a record"
     def _made(
@@ -543,8 +543,10 @@ class _Maker(_Records):
             return _line(self.format, record, context, self.job.line)
         except Rejected as e:
             if log is None and self._behind_end(place()[0]): e = Rejected(e.stage, f"text after the end of the list: {e.cause}", e.path)
-            raw = data[slice(*place())]
-            return self._reject(e, raw if _large(raw) else context.raw(), (log or self.log).path, place()[0], n)
+            raw: bytes | memoryview = data[slice(*place())]
+            if not _large(data[slice(*place())]): raw = context.raw()   # a large one is not copied
+            while raw[-1:] in (b" ", b"\t", b"\r", b"\n"): raw = raw[:-1]
+            return self._reject(e, raw, (log or self.log).path, place()[0], n)
 
     def _behind_end(self, pos: int) -> bool:
         "Whether a bracket that closes the list stands before `pos`, where a comma or the beginning of the list should"

@@ -879,7 +879,7 @@ def typed(value: Any, type: Any) -> Any:
     try: return msgspec.convert(value, type)
     except msgspec.ValidationError as e: raise _refusal(e) from None
 
-# %% ../nbs/00_source.ipynb #8b5bf673
+# %% ../nbs/00_source.ipynb #daf28a29
 Extents = list[tuple[int, int]]
 
 def exact(data: memoryview, form: Layout, start: int, stop: int) -> tuple[Extents, int]:
@@ -888,11 +888,13 @@ def exact(data: memoryview, form: Layout, start: int, stop: int) -> tuple[Extent
     if form.shape == "object": return [(start, len(data))], len(data)
     return _exact_values(data, form, start, stop)
 
+_BLANK = re.compile(rb"\s*+")
+
 def _exact_lines(data: memoryview, pos: int, stop: int) -> tuple[Extents, int]:
     found: Extents = []
     while pos < stop:
         end = _line_end(data, pos)
-        if bytes(data[pos:end]).strip(): found.append((pos, end))
+        if _BLANK.match(data, pos, end).end() < end: found.append((pos, end))  # type: ignore[union-attr]
         pos = end
     return found, pos
 
@@ -938,14 +940,14 @@ class Batch:
     records: list[Any] | None       # None: the extents must be read one by one
     extents: Extents | None = None
 
-# %% ../nbs/00_source.ipynb #b3bc34c1
+# %% ../nbs/00_source.ipynb #5253713b
 def batches(data: memoryview, form: Layout, start: int, stop: int, decoder: msgspec.json.Decoder | None) -> Iterator[Batch]:
     "Read the records that begin in data[start:stop]; `decoder` reads a list of them, without it each is only found"
     pos = start
     while pos < stop and not closes(data, form, pos):
         near = min(pos + WINDOW, stop)
         end, following = _cut(data, form, near, stop) if decoder else (None, stop)
-        records = _decode(data[pos:end], form, decoder) if decoder and end is not None and end - pos <= LARGE else None
+        records = _decode(data[pos:end], form, decoder) if decoder and end is not None and end - pos <= 4*WINDOW else None
         if records is not None: batch = Batch(pos, following, records)
         else:
             extents, following = exact(data, form, pos, near)
