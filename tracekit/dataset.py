@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PARQUET_BYTES', 'GROUP_BYTES', 'UPLOAD_LIMIT', 'Filter', 'Source', 'Key', 'Name', 'location', 'is_remote', 'atomic',
-           'put', 'exchange', 'dataset_key', 'spec', 'spec_text', 'Dataset', 'write_parquet', 'write_part',
-           'column_kinds', 'note_kinds', 'common_kinds', 'rows_between', 'link_findings', 'difference', 'row_findings',
-           'jsonl_findings', 'plain_findings', 'csv_findings', 'CompareFilter', 'MemberFilter', 'StateFilter',
-           'LocalSource', 'FolderSource', 'UrlSource', 'HubSource', 'ServiceSource', 'LangsmithSource', 'PhoenixSource',
-           'ClaudeCodeSource', 'InspectSource', 'sound_key', 'sound_name', 'DebugOptions', 'Generator', 'DatasetSpec',
-           'data_path', 'source_findings', 'spec_findings', 'first_columns', 'validate']
+__all__ = ['PARQUET_BYTES', 'GROUP_BYTES', 'PAGE_BYTES', 'UPLOAD_LIMIT', 'Filter', 'Source', 'Key', 'Name', 'location',
+           'is_remote', 'atomic', 'put', 'exchange', 'dataset_key', 'spec', 'spec_text', 'Dataset', 'write_parquet',
+           'write_part', 'column_kinds', 'note_kinds', 'common_kinds', 'rows_between', 'link_findings', 'difference',
+           'row_findings', 'jsonl_findings', 'plain_findings', 'csv_findings', 'CompareFilter', 'MemberFilter',
+           'StateFilter', 'LocalSource', 'FolderSource', 'UrlSource', 'HubSource', 'ServiceSource', 'LangsmithSource',
+           'PhoenixSource', 'ClaudeCodeSource', 'InspectSource', 'sound_key', 'sound_name', 'DebugOptions', 'Generator',
+           'DatasetSpec', 'data_path', 'source_findings', 'spec_findings', 'first_columns', 'validate']
 
-# %% ../nbs/30_dataset.ipynb #3affbb19
+# %% ../nbs/30_dataset.ipynb #e02c6311
 import csv
 import glob
 import json
@@ -23,9 +23,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
@@ -195,46 +196,72 @@ def _plain(text: bytes, where: str) -> dict[str, Any]:
     if not isinstance(row, dict): raise SchemaError(f"{where}: a row is an object, got {type(row).__name__}")
     return row
 
-# %% ../nbs/30_dataset.ipynb #59f29736
-PARQUET_BYTES = 256 << 20   # JSON bytes in one Parquet part
-GROUP_BYTES = PARQUET_BYTES // 8   # in one row group, which is what a reader reads at once
+# %% ../nbs/30_dataset.ipynb #7e5a186a
+PARQUET_BYTES = 512 << 20   # JSON bytes in one Parquet file, which is a fifth to a tenth of that on disk
+GROUP_BYTES = 32 << 20      # in one row group, which is what a reader reads at once, and a writer holds
+PAGE_BYTES = 1 << 20        # in one page of a column
 
 def write_parquet(rows: Iterable[bytes], kinds: dict[str, str], folder: Path) -> list[Path]:
     "Write rows (lines of JSON) as Parquet parts of about `PARQUET_BYTES`; `kinds` gives each column's kind (see `column_kinds`)"
     made: list[Path] = []
-    for batch in _by_size(rows, PARQUET_BYTES):
+    left = iter(rows)
+    for first in left:
         made.append(folder/f"part-{len(made):05}.parquet")
-        write_part(batch, kinds, made[-1])
+        write_part(_up_to(PARQUET_BYTES, chain([first], left)), kinds, made[-1])
     return made
+
+def _up_to(size: int, rows: Iterable[bytes]) -> Iterator[bytes]:
+    for row in rows:
+        yield row
+        if (size := size - len(row)) <= 0: return
 
 def write_part(rows: Iterable[bytes], kinds: dict[str, str], path: Path) -> int:
     "Write rows as one Parquet file, in groups of `GROUP_BYTES`; how many there are"
     import pyarrow as pa
     import pyarrow.parquet as pq
     types, count = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}, 0
+    flat = [n for n, k in kinds.items() if k != "json"]   # what readers filter by: the least and largest values and a dictionary help there only
     schema = pa.schema(
         [pa.field(n, types.get(k, pa.string())) for n, k in kinds.items()],
         metadata={"tracekit.json": json.dumps([n for n, k in kinds.items() if k == "json"])},
     )
-    with atomic(path, sync=False) as f, pq.ParquetWriter(f, schema, compression="zstd") as writer:
-        for group in _by_size(rows, GROUP_BYTES):
-            plain = [_cells(msgspec.json.decode(text), kinds) for text in group]
-            writer.write_table(pa.Table.from_pylist(plain, schema))
-            count += len(plain)
+    with atomic(path, sync=False) as f, pq.ParquetWriter(
+        f, schema, compression="zstd", compression_level=3, use_dictionary=flat, write_statistics=flat, write_page_index=True
+    ) as writer:
+        for group in _by_size(_batches(rows, kinds, schema), GROUP_BYTES, lambda batch: batch.nbytes):
+            writer.write_table(pa.Table.from_batches(group, schema))
+            count += sum(batch.num_rows for batch in group)
+            del group   # before the next is made
     return count
 
-def _by_size(rows: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    group: list[bytes] = []
+def _by_size(pieces: Iterable[Any], size: int, measure: Callable[[Any], int] = len) -> Iterator[list[Any]]:
+    group: list[Any] = []
     total = 0
-    for text in rows:
-        group.append(text)
-        total += len(text)
+    for piece in pieces:
+        group.append(piece)
+        total += measure(piece)
         if total >= size:
             yield group
             group, total = [], 0
     if group: yield group
 
-# %% ../nbs/30_dataset.ipynb #178ceda1
+# %% ../nbs/30_dataset.ipynb #29c09b6b
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])   # the text of each value of a row
+
+def _batches(rows: Iterable[bytes], kinds: dict[str, str], schema: Any) -> Iterator[Any]:
+    "The rows as Arrow batches of about `PAGE_BYTES`, since a page ends with its batch"
+    import pyarrow as pa
+    pool = pa.system_memory_pool()   # gives back at once what is no longer needed
+    for lines in _by_size(rows, PAGE_BYTES):
+        texts = [_MEMBERS.decode(text) for text in lines]
+        columns = [pa.array([_cell(row.get(f.name), kinds[f.name]) for row in texts], f.type, memory_pool=pool) for f in schema]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+def _cell(text: msgspec.Raw | None, kind: str) -> Any:
+    if text is None or kind != "json": return None if text is None else msgspec.json.decode(text)
+    return None if (plain := bytes(text)) == b"null" else plain
+
+# %% ../nbs/30_dataset.ipynb #1b9f0864
 def column_kinds(rows: Iterable[bytes]) -> dict[str, str]:
     "The kind of every column: bool, int, float or str if all its values are, else json"
     seen: dict[str, set[str]] = {}
@@ -243,23 +270,24 @@ def column_kinds(rows: Iterable[bytes]) -> dict[str, str]:
 
 def note_kinds(row: bytes, seen: dict[str, set[str]]) -> None:
     "Add the kinds of a row's values to those that were seen in each column"
-    for name, value in msgspec.json.decode(row).items(): seen.setdefault(name, set()).add(_kind(value))
+    for name, text in _MEMBERS.decode(row).items(): seen.setdefault(name, set()).add(_kind(text))
 
 def common_kinds(seen: dict[str, set[str]]) -> dict[str, str]:
     "The kind of each column, by the kinds that were seen in it"
     return {name: _common(kinds - {"null"}) for name, kinds in seen.items()}
 
-def _kind(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and not -2**63 <= value < 2**63: return "json"
-    return {type(None): "null", bool: "bool", int: "int", float: "float", str: "str"}.get(type(value), "json")
+_FIRST = {b'"': "str", b"{": "json", b"[": "json", b"t": "bool", b"f": "bool", b"n": "null"}
+
+def _kind(text: msgspec.Raw) -> str:
+    "The kind of a value, by the first byte of its text unless it is a number"
+    if known := _FIRST.get(bytes(memoryview(text)[:1])): return known
+    value = msgspec.json.decode(text)
+    return "float" if isinstance(value, float) else "int" if -2**63 <= value < 2**63 else "json"
 
 def _common(kinds: set[str]) -> str:
     if not kinds: return "str"
     if kinds == {"int", "float"}: return "json"   # 1 and 1.0 are different texts, and must stay so
     return kinds.pop() if len(kinds) == 1 else "json"
-
-def _cells(row: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
-    return {n: msgspec.json.encode(row[n]).decode() if k == "json" and n in row else row.get(n) for n, k in kinds.items()}
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     for table, nested in _parquet_files(path):
