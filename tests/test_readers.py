@@ -173,6 +173,21 @@ def test_datasets_loads_the_jsonl(made):
             assert [(i["type"], i.get("arguments"), i.get("call_id")) for i in row["trace"]["items"]] == [(i["type"], i.get("arguments"), i.get("call_id")) for i in want["trace"]["items"]], name
 
 
+def test_a_session_of_an_agent_is_what_datasets_takes_some_columns_for(tmp_path):
+    "Columns of the user's own may look like a log; then the option of the docs is needed, and enough"
+    datasets = pytest.importorskip("datasets", reason="the package datasets is not installed: pip install 'tracekit[dev]'")
+    path = tmp_path/"x.jsonl"
+    path.write_text("".join(json.dumps({"trace": {"items": []}, "type": "x", "message": {f"m{n}": n}}) + "\n" for n in range(3)))
+    def load(**options): return datasets.load_dataset("json", data_files=str(path), split="train", streaming=True, **options)
+    assert "harness" in load().features
+    assert [row["message"] for row in load(parse_agent_traces=False)] == [{"m0": 0}, {"m1": 1}, {"m2": 2}]
+
+
+def test_polars_reads_the_lines(made):
+    pl = pytest.importorskip("polars", reason="Polars is not installed: pip install 'tracekit[dev]'")
+    for lines, _ in made.values(): assert [text.encode() for text in pl.scan_lines(lines).collect().to_series()] == lines.read_bytes().splitlines()
+
+
 def test_duckdb_reads_the_jsonl(made):
     "With all columns as JSON, the text of every value is the one in the file"
     duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed: pip install 'tracekit[dev]'")

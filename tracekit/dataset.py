@@ -196,7 +196,7 @@ def _plain(text: bytes, where: str) -> dict[str, Any]:
     if not isinstance(row, dict): raise SchemaError(f"{where}: a row is an object, got {type(row).__name__}")
     return row
 
-# %% ../nbs/30_dataset.ipynb #7e5a186a
+# %% ../nbs/30_dataset.ipynb #e5119fe5
 PARQUET_BYTES = 512 << 20   # JSON bytes in one Parquet file, which is a fifth to a tenth of that on disk
 GROUP_BYTES = 32 << 20      # in one row group, which is what a reader reads at once, and a writer holds
 PAGE_BYTES = 1 << 20        # in one page of a column
@@ -226,7 +226,8 @@ def write_part(rows: Iterable[bytes], kinds: dict[str, str], path: Path) -> int:
         metadata={"tracekit.json": json.dumps([n for n, k in kinds.items() if k == "json"])},
     )
     with atomic(path, sync=False) as f, pq.ParquetWriter(
-        f, schema, compression="zstd", compression_level=3, use_dictionary=flat, write_statistics=flat, write_page_index=True
+        f, schema, compression="zstd", compression_level=3, use_dictionary=flat, write_statistics=flat, write_page_index=True,
+        memory_pool=pa.system_memory_pool(),   # here and for the batches: it gives back at once what is no longer needed
     ) as writer:
         for group in _by_size(_batches(rows, kinds, schema), GROUP_BYTES, lambda batch: batch.nbytes):
             writer.write_table(pa.Table.from_batches(group, schema))
@@ -245,23 +246,22 @@ def _by_size(pieces: Iterable[Any], size: int, measure: Callable[[Any], int] = l
             group, total = [], 0
     if group: yield group
 
-# %% ../nbs/30_dataset.ipynb #29c09b6b
+# %% ../nbs/30_dataset.ipynb #aff43b86
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])   # the text of each value of a row
 
 def _batches(rows: Iterable[bytes], kinds: dict[str, str], schema: Any) -> Iterator[Any]:
     "The rows as Arrow batches of about `PAGE_BYTES`, since a page ends with its batch"
     import pyarrow as pa
-    pool = pa.system_memory_pool()   # gives back at once what is no longer needed
     for lines in _by_size(rows, PAGE_BYTES):
         texts = [_MEMBERS.decode(text) for text in lines]
-        columns = [pa.array([_cell(row.get(f.name), kinds[f.name]) for row in texts], f.type, memory_pool=pool) for f in schema]
+        columns = [pa.array([_cell(row.get(f.name), kinds[f.name]) for row in texts], f.type, memory_pool=pa.system_memory_pool()) for f in schema]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 def _cell(text: msgspec.Raw | None, kind: str) -> Any:
     if text is None or kind != "json": return None if text is None else msgspec.json.decode(text)
     return None if (plain := bytes(text)) == b"null" else plain
 
-# %% ../nbs/30_dataset.ipynb #1b9f0864
+# %% ../nbs/30_dataset.ipynb #1f516e11
 def column_kinds(rows: Iterable[bytes]) -> dict[str, str]:
     "The kind of every column: bool, int, float or str if all its values are, else json"
     seen: dict[str, set[str]] = {}
@@ -291,13 +291,14 @@ def _common(kinds: set[str]) -> str:
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     for table, nested in _parquet_files(path):
-        for batch in table.iter_batches(batch_size=256): yield from _decoded(batch, nested)
+        for group in range(table.num_row_groups):   # one by one, since rows may be long
+            for batch in table.iter_batches(batch_size=256, row_groups=[group]): yield from _decoded(batch, nested)
 
 def _parquet_files(path: Path) -> Iterator[tuple[Any, list[str]]]:
     "The Parquet files of a dataset, each with the names of the columns that hold JSON text"
     import pyarrow.parquet as pq
     for file in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
-        table = pq.ParquetFile(file.open("rb") if is_remote(file) else file)
+        table = pq.ParquetFile(file.open("rb") if is_remote(file) else file, pre_buffer=is_remote(file))   # reading ahead holds what was read
         yield table, json.loads((table.schema_arrow.metadata or {}).get(b"tracekit.json", b"[]"))
 
 def _decoded(batch: Any, nested: list[str]) -> Iterator[dict[str, Any]]:
