@@ -19,7 +19,10 @@ from s3_server import Server
 
 from tracekit import pipeline, source
 from tracekit.cli import main, sample_log
+from tracekit.dataset import Dataset, location
 from tracekit.pipeline import convert, logs_of, plan, read
+from tracekit.run import score
+from tracekit.scale import verify
 from tracekit.source import InputError, Unreachable, expand, find_logs
 
 pytestmark = pytest.mark.skipif(not (importlib.util.find_spec("s3fs") and importlib.util.find_spec("moto")), reason="needs s3fs and moto[server]")
@@ -307,3 +310,38 @@ def test_memory_needs_no_network(tmp_path, folder):
     same(folder/"runs", f"memory://{folder.name}/runs", tmp_path, folder, f"memory://{folder.name}")
     assert [seen.size for seen in find_logs([f"memory://{folder.name}/runs"]).values()] == [len(DOC), len(files["runs/b/c.jsonl.gz"]), len(LINES)]
     assert len(list(read(f"memory://{folder.name}/runs/a.json"))) == len(SIMS)
+
+
+# ---------------------------------------------------------------- outputs
+@pytest.mark.parametrize("to", ["jsonl", "parquet"])
+@pytest.mark.parametrize("shared", [False, True], ids=["parts here", "parts in the store"])
+def test_outputs_in_a_store(s3, folder, tmp_path, monkeypatch, small, to, shared):
+    "The same files as in a folder, proved and scored where they are; of the parts nothing is left"
+    address = put(s3, folder, {"a.jsonl": lines(texts(SIMS))})
+    monkeypatch.chdir(tmp_path)
+    how = {"map": map} if shared else {}
+    pipeline.convert(folder/"a.jsonl", tmp_path/"here", "x", to=to, progress=False)
+    for _ in range(2): report = pipeline.convert(folder/"a.jsonl", f"{address}/out", "x", to=to, progress=False, **how)   # the second takes the place of the first
+    found = {p.name: p.read_bytes() for p in sorted((tmp_path/"here").rglob("*")) if p.is_file()}
+    there = {p.name: p.read_bytes() for p in location(f"{address}/out").rglob("*") if p.is_file()}
+    assert there == found and sorted(os.listdir(tmp_path)) == sorted(["here", folder.name])
+    target = f"{address}/out/x" + (".jsonl" if to == "jsonl" else "")
+    assert not verify(target, progress=False).findings
+    assert len(list(Dataset(target).plain())) == report.rows > 10 and len(score(target, "trace").tasks["x"].rows) == report.rows
+
+
+def test_a_run_into_a_store_is_resumed(s3, folder, tmp_path, monkeypatch, small):
+    "Parts in the store stay there when a run is cut off, and the next one goes on"
+    address = put(s3, folder, {"a.jsonl": lines(texts(SIMS))})
+    pipeline.convert(folder/"a.jsonl", tmp_path/"here", "x", progress=False)
+    done = []
+    def cut_off(task, parts):
+        for part in parts[:2]: yield task(part)
+        raise KeyboardInterrupt
+    def counted(task, parts): return map(lambda part: done.append(part.number) or task(part), parts)
+    with pytest.raises(KeyboardInterrupt): pipeline.convert(folder/"a.jsonl", f"{address}/out", "x", map=cut_off, progress=False)
+    parts = location(f"{address}/out/.x.parts")
+    before = {p.name: p.stat().st_mtime for p in parts.iterdir() if p.suffix == ".done"}
+    assert len(before) == 2 and not location(f"{address}/out/x.jsonl").exists()
+    pipeline.convert(folder/"a.jsonl", f"{address}/out", "x", map=counted, resume=True, progress=False)
+    assert location(f"{address}/out/x.jsonl").read_bytes() == (tmp_path/"here/x.jsonl").read_bytes() and not parts.exists() and len(done) > 2

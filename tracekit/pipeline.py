@@ -13,11 +13,12 @@ __all__ = ['PART', 'ALONE', 'LARGEST', 'SPOOLED', 'KEEP_TEXT', 'MOST_UNNAMED', '
            'default_name', 'fingerprint', 'remove', 'running', 'mapped', 'shown', 'watched', 'convert', 'work_of',
            'prepared', 'clear', 'told_errors', 'read']
 
-# %% ../nbs/40_pipeline.ipynb #305a1537
+# %% ../nbs/40_pipeline.ipynb #5eb8b723
 import builtins
 import errno
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -1176,7 +1177,7 @@ def clear(work: Work) -> None:
     (work.folder/"plan").unlink(missing_ok=True)
     remove(work.folder)
 
-# %% ../nbs/40_pipeline.ipynb #2b767dbe
+# %% ../nbs/40_pipeline.ipynb #941a4eec
 @contextmanager
 def told_errors(work: Work, keep: bool = False) -> Iterator[None]:
     "Turn what goes wrong while writing into a message that says what to do; a failed input leaves no folder behind unless it is to be kept (`keep`)"
@@ -1205,7 +1206,7 @@ def _refuse_overwrite(work: Work) -> None:
     for target in targets:
         if real(str(target)) in read or any(path.startswith(real(str(target)) + "/") for path in read):
             raise InputError(f"{target} is both an input and the output: choose another folder with -o or another name with --name")
-        if target.is_dir() and not (target.suffix == "" and all(p.match("part-*.parquet") for p in target.iterdir())):
+        if target.is_dir() and not (target.suffix == "" and all(re.fullmatch(r"part-\d+\.parquet", p.name) for p in target.iterdir())):
             raise InputError(f"{target}: a folder of that name stands in the way; choose another name with --name")
 
 # %% ../nbs/40_pipeline.ipynb #39ea7e84

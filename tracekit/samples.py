@@ -22,12 +22,12 @@ from typing import Any
 # %% ../nbs/44_samples.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/44_samples.ipynb #306edca5
-from .dataset import Dataset
+# %% ../nbs/44_samples.ipynb #d0e1c214
+from .dataset import Dataset, is_remote
 from .source import InputError, TracekitError
 from .worker import Failure, isolated
 
-# %% ../nbs/44_samples.ipynb #0c46363c
+# %% ../nbs/44_samples.ipynb #e8cd2159
 class Stop(TracekitError):
     "A sample cannot go on: `stage` says where, the message why"
     def __init__(self, stage: str, cause: str):
@@ -42,7 +42,7 @@ def samples(path: Path) -> Iterator[Sample]:
     "Every row of a .jsonl or .csv file, a folder of Parquet parts, or a folder of text files"
     suffix = path.suffix.lower()
     if path.is_file() and suffix == ".jsonl":
-        with open(path, "rb", buffering=1 << 20) as f:
+        with path.open("rb") if is_remote(path) else open(path, "rb", buffering=1 << 20) as f:
             yield from enumerate((line for line in f if not line.isspace()), 1)
     elif path.is_file() and suffix == ".csv":
         csv.field_size_limit(1 << 30)
