@@ -54,9 +54,11 @@ def test_what_somebody_else_is_writing_is_not_removed(tmp_path):
     (tmp_path/".a.jsonl.999999.tmp").write_bytes(b"of a run that was killed")
     other = multiprocessing.get_context("fork").Process(target=hold, args=(path,))
     other.start()
-    while not (tmp_path/f".a.jsonl.{other.pid}.tmp").exists() or not (tmp_path/f".a.jsonl.{other.pid}.tmp").read_bytes(): time.sleep(0.001)
+    def held(): return [p for p in tmp_path.glob(".a.jsonl.*.tmp") if p.read_bytes() == b"half"]
+    while not held(): time.sleep(0.001)
+    [left] = held()
     with atomic(path) as f: f.write(b"mine")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f".a.jsonl.{other.pid}.tmp", "a.jsonl"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [left.name, "a.jsonl"]
     other.kill()
     other.join()
     with atomic(path) as f: f.write(b"mine")
