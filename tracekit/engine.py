@@ -105,7 +105,7 @@ class Pool:
         for future in list(self._working): future.cancel()
         for process in list(self._processes): self._end(process)
 
-# %% ../nbs/38_engine.ipynb #584c3c6b
+# %% ../nbs/38_engine.ipynb #07a413f1
 def _there(function: Callable[[Any], Any], folder: str, limit: float | None, item: Any) -> Any:
     "Work on an item as a Ray task"
     if os.path.isdir(folder): os.chdir(folder)
@@ -137,7 +137,7 @@ class Ray:
         try: return self._ray.get(ref)
         except errors.RayTaskError as e: raise e.cause if isinstance(e.cause, BaseException) else e from None
         except errors.RayError as e:
-            if limit is not None and time.monotonic() - began >= limit: raise TimeoutError from None
+            if limit is not None and time.monotonic() - began >= limit: raise Died(f"took longer than {limit:g} s, or its process died on the cluster") from None
             raise Died(f"its process died on the cluster ({type(e).__name__})") from None
         finally: self._sent.discard(ref)
 
