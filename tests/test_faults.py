@@ -561,8 +561,7 @@ def test_a_line_of_200_megabytes(tmp_path, broken):
 def test_a_record_that_is_too_large_is_set_aside_unread(tmp_path, monkeypatch, filename, shape):
     "At a limit that the message names; its neighbours are rows"
     monkeypatch.setattr(pipeline, "LARGEST", 200_000)
-    monkeypatch.setattr(source, "LARGE", 100_000)
-    huge = json.dumps(FIVE[1] | {"info": "x" * 300_000}).encode()
+    huge = json.dumps(FIVE[1] | {"info": "x" * 2_000_000}).encode()
     made = convert_bytes(tmp_path, filename, shape(replaced(texts(), 1, huge)))
     assert_nothing_lost(made, 5)
     assert made.ids == ids([FIVE[0], *FIVE[2:]]) and made.rejects[0]["length"] == len(huge) and "at most 0 MB can be one row" in made.rejects[0]["cause"]
