@@ -24,7 +24,7 @@ from conftest import heed_ctrl_c
 from faults import (FIVE, HEAD, SIMS, array, assert_nothing_lost, assert_refused, assert_reject_is_whole, bare, changed, command, convert, convert_bytes,
                     digests, document, ids, lines, put, repeated, replaced, texts)
 
-from tracekit import dataset, pipeline, source
+from tracekit import dataset, pipeline
 from tracekit.source import InputError
 
 LINES, ARRAY, DOCUMENT = lines(texts()), array(texts()), document()
