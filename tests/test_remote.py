@@ -137,7 +137,7 @@ def test_a_folder_is_listed_by_few_calls_and_no_file_is_asked_about(s3, folder):
     bucket = put(s3, folder, {f"{n // 500}/{n:05}.json": b"{}" for n in range(1100)})
     parts = plan([bucket])
     assert sum(len(p.spans) for p in parts) == 1100 and len(parts) == 1
-    pipeline._fingerprint(parts, pipeline.Job(""))
+    pipeline.fingerprint(parts, pipeline.Job(""))
     calls = s3.log()
     assert len(calls) <= 3 and all("list-type=2" in path or method == "HEAD" for method, path, _ in calls)
 

@@ -102,7 +102,7 @@ class Deaths:
     count: int = 1
     fatal: tuple[tuple[tuple[int, int], str], ...] = ()
 
-# %% ../nbs/40_pipeline.ipynb #5baf087c
+# %% ../nbs/40_pipeline.ipynb #45e98735
 def _folded(paths: Sequence[str]) -> list[str]:
     "`paths` without the files that belong to a log beside them, such as simulations/x.json beside results.json"
     formats = load_formats().values()
@@ -125,6 +125,7 @@ def logs_of(inputs: Iterable[str | Path]) -> list[str]:
     "The logs that `inputs` stand for, each once, without the files that belong to another"
     return _folded(expand(inputs))
 
+# %% ../nbs/40_pipeline.ipynb #95717754
 def home_of(format: str) -> Path:
     "Where the agent that writes `format` keeps its sessions; raises InputError if that is not known or not there"
     homes = () if format == "auto" else named_format(format).homes
@@ -135,6 +136,7 @@ def home_of(format: str) -> Path:
     if found is None: raise InputError(f"{' or '.join(homes)}: no such file or folder; if the sessions of {format} are elsewhere, name them")
     return found
 
+# %% ../nbs/40_pipeline.ipynb #2d40d134
 def _size(path: str, seen: Seen | None) -> int:
     "The bytes of a file, as it is kept; those of a part if they are not known"
     if path == "-" or "://" in path: return PART if seen is None or seen.size is None else seen.size
@@ -771,7 +773,7 @@ def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterato
         ends.update({path: end for path, _, end, _ in tally.spans})
         yield part, tally
 
-# %% ../nbs/40_pipeline.ipynb #7324de40
+# %% ../nbs/40_pipeline.ipynb #a8fc2995
 @dataclass
 class Report:
     "What came of a conversion"
@@ -779,7 +781,8 @@ class Report:
     rejected: int = 0
     bytes: int = 0
     seconds: float = 0.0
-    files: list[Path] = field(default_factory=list)             # what was written
+    files: list[Path] = field(default_factory=list)             # the dataset, its spec, and the rejects if there are any
+    manifest: Path | None = None                                # what was read and written, part by part
     rejects: list[dict[str, Any]] = field(default_factory=list) # the first few rejects
     formats: dict[str, int] = field(default_factory=dict)  # format -> how many logs or parts of logs
     unnamed: dict[str, int] = field(
@@ -809,7 +812,7 @@ class Report:
             named = ", ".join([f"{path} ({n})" for path, n in most] + ([f"and {len(self.unnamed) - len(most)} more"] if len(self.unnamed) > len(most) else []))
             seen = f"{self.sampled} of {self.read} records" if self.sampled <= self.read else f"{self.sampled} lines"
             lines.append(f"fields that no rule of the format names, seen in {seen}: {named}")
-        return "\n".join([*lines, *map(str, self.files), f"read {self.read} rows {self.rows} rejected {self.rejected}"])
+        return "\n".join([*lines, *map(str, self.files), *([str(self.manifest)] if self.manifest else []), f"read {self.read} rows {self.rows} rejected {self.rejected}"])
 
 # %% ../nbs/40_pipeline.ipynb #7d68223d
 FEW = 10   # rejects shown in a report
@@ -996,7 +999,7 @@ def _move_folder(source: Any, target: Any) -> None:
         old.discard(file.name)
     for name in old: (target/name).unlink()
 
-# %% ../nbs/40_pipeline.ipynb #fe867d9f
+# %% ../nbs/40_pipeline.ipynb #7ba581b2
 def _publish(work: Work, report: Report, rows: _Joined, rejects: _Joined, tallies: Sequence[Tally], run: Run) -> None:
     "Give all files their names; the manifest is the last"
     files: list[dict[str, Any]] = []
@@ -1018,7 +1021,7 @@ def _publish(work: Work, report: Report, rows: _Joined, rejects: _Joined, tallie
     if report.read:
         made = rows.path.with_name("manifest")
         made.write_bytes(manifest_text(work, report, files, tallies))
-        report.files.append(move(made, manifest))
+        report.manifest = move(made, manifest)
     else: manifest.unlink(missing_ok=True)
 
 def manifest_text(work: Work, report: Report, files: Sequence[Any], tallies: Sequence[Tally]) -> bytes:
@@ -1029,7 +1032,7 @@ def manifest_text(work: Work, report: Report, files: Sequence[Any], tallies: Seq
     parts = (msgspec.json.encode({"rows": t.rows, "rejected": t.rejected, "bytes": t.written, "spans": t.spans} | ({"fatal": t.fatal} if t.fatal else {})) for t in tallies)
     return msgspec.json.encode(head)[:-1] + b',"parts":[\n' + b",\n".join(parts) + b"\n]}\n"
 
-# %% ../nbs/40_pipeline.ipynb #aebbbd14
+# %% ../nbs/40_pipeline.ipynb #f49f108e
 def default_name(inputs: Sequence[str | Path]) -> str:
     "The name of a dataset, from its first input"
     first = str(inputs[0])
@@ -1076,6 +1079,7 @@ def _beside(folder: str) -> list[tuple[str, Seen | None]]:
         if seen := stated(os.path.join(folder, name)): files[name] = seen
     return [(plain_path(os.path.basename(name)), files[name]) for name in sorted(files)]
 
+# %% ../nbs/40_pipeline.ipynb #aad7bb9d
 def _workplace(folder: Path, parts: Sequence[Part], job: Job, resume: bool) -> None:
     "Make the folder of the parts; keep what an earlier run finished if `resume` and nothing has changed"
     mark, now = folder/"plan", fingerprint(parts, job)

@@ -454,7 +454,7 @@ def _side_by_side(sources: Sequence[tuple[str, Callable[[float], Iterator[Sample
         stop = next((row for row in read if isinstance(row, Stop)), None)
         yield n, stop or {name: row for (name, _), row in zip(sources, read)}
 
-# %% ../nbs/51_run.ipynb #a4c23714
+# %% ../nbs/51_run.ipynb #34203f92
 @dataclass
 class Options:
     "How a run is carried out: the first `limit` samples, those with one of `ids`, `timeout` in seconds a sample"
@@ -470,6 +470,7 @@ class Options:
         if self.limit is not None and self.limit < 0: raise InputError(f"limit: expected a number of samples from 0, got {self.limit}")
         if self.timeout <= 0: raise InputError(f"timeout: expected seconds, more than 0, got {self.timeout:g}")
 
+# %% ../nbs/51_run.ipynb #43c719f9
 def _chosen(rows: Iterator[Sample], options: Options, limit: int | None, head: bool = True) -> Iterator[Sample]:
     "The samples that the options ask for"
     if options.ids: rows = ((n, row) for n, row in ((n, opened(row)) for n, row in rows) if not isinstance(row, Stop) and (_names(row) or {str(n)}) & set(options.ids))

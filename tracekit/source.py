@@ -289,7 +289,7 @@ def listed(folder: str) -> dict[str, Seen]:
         raise
     return {remote.address_of(i["name"]): _seen(i) for i in sorted(infos, key=lambda i: _parts(i["name"])) if i["type"] == "file"}
 
-# %% ../nbs/00_source.ipynb #f7a1dabd
+# %% ../nbs/00_source.ipynb #9825f5c3
 MAX_RATIO, ALWAYS_ALLOWED = 1000, 1 << 30   # a packed log may unpack to a gigabyte, or to a thousand times its size
 
 def _unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
@@ -330,6 +330,7 @@ def fetch(path: str, target: Any, seen: Seen | None = None) -> str | None:
     except ImportError as e: raise InputError(f"{path}: opening it needs another package ({e})") from e
     except (BadZipFile, OSError, KeyError, NotImplementedError, RuntimeError, ValueError) as e: raise InputError(f"{path}: cannot be opened ({type(e).__name__}: {e})") from e
 
+# %% ../nbs/00_source.ipynb #601c2d9b
 def _decompressed(source: Any, packed: str) -> Any:
     from fsspec.compression import compr
     return compr[packed](source, mode="rb")
@@ -462,7 +463,7 @@ def _message(row: sqlite3.Row) -> dict[str, Any]:
         except (msgspec.DecodeError, RecursionError): pass   # then it is a text that begins like this
     return made
 
-# %% ../nbs/00_source.ipynb #4ef91187
+# %% ../nbs/00_source.ipynb #f13a00c9
 FOREIGN = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
@@ -477,6 +478,7 @@ FOREIGN = {
     b"%PDF": "a PDF",
 }
 
+# %% ../nbs/00_source.ipynb #0db4adf4
 SMALL = 1 << 18   # a file of up to this many bytes is read: that costs less than to map it
 
 class Log:
