@@ -58,7 +58,8 @@ def tracekit(log: str, out: str, workers: int) -> None:
 
 def rows(log: str, out: str) -> None:
     "Our rows, checked and printed, and dropped"
-    from tracekit.pipeline import Job, Span, Tally, span_lines
+    from tracekit.part import Job, Tally, span_lines
+    from tracekit.plan import Span
     assert all(type(made) is bytes for made in span_lines(Span(log), Job(""), Tally()))
 
 

@@ -201,7 +201,7 @@ def rows(kind: str, folder: str, like: str | None) -> Iterator[dict]:
 def shared_out(kind: str, folder: str) -> Iterator[int]:
     "The same rows as `like`, made and dropped by two processes"
     from concurrent.futures import ProcessPoolExecutor
-    from tracekit.pipeline import parts_of
+    from tracekit.plan import parts_of
     from tracekit.rollouts import peer_files
     with ProcessPoolExecutor(2) as pool: yield from pool.map(dropped, parts_of(peer_files(folder, KINDS[kind])), [(KINDS[kind], folder)]*1000)
 

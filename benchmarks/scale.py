@@ -93,7 +93,7 @@ def cluster(log: Path, folder: Path, rounds: int) -> dict:
             while not parts.exists() or len(list(parts.glob("*.done"))) < share * total: time.sleep(0.01)
             nodes.remove_node(node, allow_graceful=False)
             removed.append(len(list(parts.glob("*.done"))))
-    from tracekit.pipeline import plan
+    from tracekit.plan import plan
     total = len(plan([log]))
     thread = threading.Thread(target=take_away)
     thread.start()

@@ -25,7 +25,9 @@ from makers import MAKERS, OTHERS, made
 
 from tracekit.convert import load_formats
 from tracekit.dataset import row_findings
-from tracekit.pipeline import Job, Span, Tally, read, span_lines
+from tracekit.part import Job, Tally, span_lines
+from tracekit.pipeline import read
+from tracekit.plan import Span
 from tracekit.row import line
 from tracekit.source import Rejected
 

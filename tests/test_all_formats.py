@@ -13,7 +13,9 @@ from test_messages import same
 
 from tracekit.convert import Context, fitting, load_formats, record_members
 from tracekit.messages import chat_messages
-from tracekit.pipeline import Job, Span, Tally, _first_records, convert, logs_of, span_lines
+from tracekit.part import Job, Tally, span_lines
+from tracekit.pipeline import convert
+from tracekit.plan import Span, first_records, logs_of
 from tracekit.row import build, check
 from tracekit.source import InputError, Log, Rejected, layout
 
@@ -81,7 +83,7 @@ def test_no_record_fits_two_formats(shared):
             try: form = layout(log.data, str(path), *record_members())
             except InputError: continue
             keys = set(form.head) | ({form.under} if form.under else set())
-            for record in islice(_first_records(log.data, form, 200), 200):
+            for record in islice(first_records(log.data, form, 200), 200):
                 if isinstance(record, Rejected): continue
                 whole = set(record) if form.shape == "object" and isinstance(record, dict) else set()
                 found = [f.name for f in fitting(keys | whole, record)]

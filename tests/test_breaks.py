@@ -7,14 +7,13 @@ import pytest
 from breaks import ACTS, NAMED, PART, kills, no_room, points, stage
 from faults import put
 
-from tracekit import pipeline
 from tracekit.dataset import atomic, exchange
 
 
 @pytest.fixture
 def made(request, tmp_path, monkeypatch):
     "A command with its inputs, an older output, and the right one; small parts, so that there are many"
-    monkeypatch.setattr(pipeline, "PART", PART)
+    monkeypatch.setattr("tracekit.plan.PART", PART)
     return stage(NAMED[request.param], tmp_path)
 
 

@@ -71,7 +71,7 @@ def made_whole(request, tmp_path_factory):
 @pytest.fixture
 def log(made_whole, monkeypatch):
     "A log of many parts"
-    monkeypatch.setattr(pipeline, "PART", PART)
+    monkeypatch.setattr("tracekit.plan.PART", PART)
     assert len(pipeline.plan([made_whole[0]])) > 15
     return made_whole[0]
 
@@ -90,7 +90,7 @@ def test_workers(log, whole, tmp_path, workers):
 @pytest.mark.parametrize("part", [4_000, 9_973, 50_000, 333_333])
 def test_sizes_of_parts(log, whole, tmp_path, monkeypatch, part):
     "Wherever the plan cuts, the bytes are the same"
-    monkeypatch.setattr(pipeline, "PART", part)
+    monkeypatch.setattr("tracekit.plan.PART", part)
     assert run(log, tmp_path/"out")[1] == whole
 
 
@@ -133,7 +133,7 @@ def test_custom_maps(log, whole, tmp_path, engine):
 
 def test_a_thread_pool_over_many_files(tmp_path, monkeypatch):
     "Threads that read different logs at the same time do not mix up their heads"
-    monkeypatch.setattr(pipeline, "PART", 20_000)
+    monkeypatch.setattr("tracekit.plan.PART", 20_000)
     files = {f"{n:02}.json": document(texts([sim]), info={"environment_info": {"domain_name": f"domain{n}"}}) for n, sim in enumerate(repeated(3))}
     folder = put(tmp_path/"in", files)
     assert len(pipeline.plan([folder])) > 30
@@ -142,7 +142,7 @@ def test_a_thread_pool_over_many_files(tmp_path, monkeypatch):
     with ThreadPool(3) as pool: assert run(folder, tmp_path/"out", map=pool.imap)[1] == right
 
 
-COMMAND = "import sys; import tracekit.pipeline as p; p.PART = int(sys.argv.pop(1)); from tracekit.cli import main; main()"
+COMMAND = "import sys; import tracekit.plan as p; p.PART = int(sys.argv.pop(1)); from tracekit.cli import main; main()"
 
 
 def command(folder, seed, *arguments):
@@ -216,7 +216,7 @@ def test_forms(tmp_path, monkeypatch, name, form, part):
     "Lines, lists and concatenated values, narrow or indented, give equal rows"
     plain = rows_of(tmp_path/"plain", "a.jsonl", lines(texts(MANY[:60])))
     assert [row["simulation_id"] for row in plain] == ids(MANY[:60])
-    monkeypatch.setattr(pipeline, "PART", part)
+    monkeypatch.setattr("tracekit.plan.PART", part)
     made = rows_of(tmp_path/"form", name, form(MANY[:60]))
     assert [bare(row) for row in made] == [bare(row) for row in plain]
 
@@ -224,7 +224,7 @@ def test_forms(tmp_path, monkeypatch, name, form, part):
 @pytest.mark.parametrize("part", [20_000, 8 << 20])
 def test_forms_of_documents(tmp_path, monkeypatch, part):
     "A document gives the same bytes however it is indented, and wherever its head stands"
-    monkeypatch.setattr(pipeline, "PART", part)
+    monkeypatch.setattr("tracekit.plan.PART", part)
     windows = json.dumps(HEAD | {"simulations": MANY[:60]}, indent=1).replace("\n", "\r\n").encode()
     forms = [document(texts(MANY[:60])), indented(texts(MANY[:60], 2)), json.dumps({"simulations": MANY[:60]} | HEAD).encode(), windows]
     made = []
@@ -272,7 +272,7 @@ def test_wrong_guesses(tmp_path, monkeypatch, nest, shape, workers):
     log = put(tmp_path/"in", {"a.json": shape(texts(sims))})/"a.json"
     report, right = run(log, tmp_path/"whole")
     assert (report.rows, report.rejected) == (len(sims), 0)
-    monkeypatch.setattr(pipeline, "PART", 10_000)
+    monkeypatch.setattr("tracekit.plan.PART", 10_000)
     assert wrong_guesses(log, texts(sims)) > 3 or nest is NESTED["in text"] and len(pipeline.plan([log])) > 10, "the plan guesses right: this test is of no use"
     report, made = run(log, tmp_path/"out", workers=workers)
     assert (report.rows, report.rejected) == (len(sims), 0) and made == right
@@ -288,7 +288,7 @@ def test_wrong_guesses_with_broken_records(tmp_path, monkeypatch, engine):
     report, right = run(log, tmp_path/"whole")
     assert report.read == len(sims) and report.rejected > 4 and set(right) == ALL
     for part in (5_000, 10_000, 64_000):
-        monkeypatch.setattr(pipeline, "PART", part)
+        monkeypatch.setattr("tracekit.plan.PART", part)
         assert wrong_guesses(log, records) > 0
         assert run(log, tmp_path/"out", map=engine)[1] == right
 
@@ -297,7 +297,7 @@ def test_strict_is_not_stopped_by_a_wrong_guess(tmp_path, monkeypatch):
     "A sound log is sound, even if a part begins inside a record"
     sims = [NESTED["that cannot be converted"](sim) for sim in SIMS]
     log = put(tmp_path/"in", {"a.json": array(texts(sims))})/"a.json"
-    monkeypatch.setattr(pipeline, "PART", 10_000)
+    monkeypatch.setattr("tracekit.plan.PART", 10_000)
     assert wrong_guesses(log, texts(sims)) > 3
     report, _ = run(log, tmp_path/"out", strict=True)
     assert (report.rows, report.rejected) == (len(sims), 0)
@@ -311,7 +311,7 @@ def test_truncated_logs_and_wrong_guesses(tmp_path, monkeypatch, cut):
     report, right = run(log, tmp_path/"whole")
     assert report.rows > 20 and report.rejected
     for part in (5_000, 20_000, 100_000):
-        monkeypatch.setattr(pipeline, "PART", part)
+        monkeypatch.setattr("tracekit.plan.PART", part)
         assert run(log, tmp_path/"out")[1] == right
 
 

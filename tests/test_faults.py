@@ -25,6 +25,7 @@ from faults import (FIVE, HEAD, SIMS, array, assert_nothing_lost, assert_refused
                     digests, document, ids, lines, put, repeated, replaced, texts)
 
 from tracekit import dataset, pipeline
+from tracekit import plan as planning
 from tracekit.source import InputError
 
 LINES, ARRAY, DOCUMENT = lines(texts()), array(texts()), document()
@@ -560,7 +561,7 @@ def test_a_line_of_200_megabytes(tmp_path, broken):
 @pytest.mark.parametrize("filename, shape", [("a.jsonl", lines), ("a.json", array), ("a.json", document)], ids=["lines", "list", "document"])
 def test_a_record_that_is_too_large_is_set_aside_unread(tmp_path, monkeypatch, filename, shape):
     "At a limit that the message names; its neighbours are rows"
-    monkeypatch.setattr(pipeline, "LARGEST", 200_000)
+    for module in ("plan", "part"): monkeypatch.setattr(f"tracekit.{module}.LARGEST", 200_000)
     huge = json.dumps(FIVE[1] | {"info": "x" * 2_000_000}).encode()
     made = convert_bytes(tmp_path, filename, shape(replaced(texts(), 1, huge)))
     assert_nothing_lost(made, 5)
@@ -872,7 +873,7 @@ def disk(monkeypatch):
 @pytest.fixture
 def two_runs(tmp_path, monkeypatch):
     "A log, an older dataset in the output folder, and what a run that has room enough writes"
-    monkeypatch.setattr(pipeline, "PART", 1 << 15)
+    monkeypatch.setattr("tracekit.plan.PART", 1 << 15)
     put(tmp_path, {"old/x.jsonl": LINES, "new/x.jsonl": lines(replaced(texts(SIMS), 7, b"oops"))})
     pipeline.convert(tmp_path/"old"/"x.jsonl", tmp_path/"out", "x", progress=False)
     pipeline.convert(tmp_path/"new"/"x.jsonl", tmp_path/"right", "x", progress=False)
@@ -1024,7 +1025,7 @@ def no_children():
 def run_small_parts(log, out, workers, resume):
     "What the child process does: a conversion in many parts, in a process group of its own"
     os.setsid()
-    pipeline.PART = SMALL_PART
+    planning.PART = SMALL_PART
     pipeline.convert(log, out, "x", workers=workers, resume=resume, progress=False)
 
 
@@ -1051,9 +1052,9 @@ def slay(child):
 
 def resume_small_parts(log, out, workers=1):
     "Go on in this process"
-    before, pipeline.PART = pipeline.PART, SMALL_PART
+    before, planning.PART = planning.PART, SMALL_PART
     try: return pipeline.convert(log, out, "x", workers=workers, resume=True, progress=False)
-    finally: pipeline.PART = before
+    finally: planning.PART = before
 
 
 def assert_no_half_file(out, old, right):
@@ -1169,7 +1170,7 @@ def test_an_error_ends_the_workers(two_runs, disk):
     assert not multiprocessing.active_children() and kept.tb
 
 
-CHILD = "import sys; import tracekit.pipeline as p; p.PART = 1 << 19; from tracekit.cli import main; main()"
+CHILD = "import sys; import tracekit.plan as p; p.PART = 1 << 19; from tracekit.cli import main; main()"
 
 
 @pytest.fixture
@@ -1278,7 +1279,7 @@ def test_resume_after_the_input_changed_starts_afresh(tmp_path, given, before, a
 
 def test_resume_uses_what_is_finished(tmp_path, monkeypatch):
     "No part is converted twice"
-    monkeypatch.setattr(pipeline, "PART", 1 << 15)
+    monkeypatch.setattr("tracekit.plan.PART", 1 << 15)
     log = put(tmp_path/"in", {"a.jsonl": lines(texts(SIMS))})/"a.jsonl"
     pipeline.convert(log, tmp_path/"right", "x", progress=False)
     cut_off(log, tmp_path/"out")
@@ -1286,7 +1287,7 @@ def test_resume_uses_what_is_finished(tmp_path, monkeypatch):
     assert len(finished) > 5
     for mark in finished[4:]: mark.unlink()
     real, again = pipeline.span_lines, []
-    monkeypatch.setattr(pipeline, "span_lines", lambda span, *rest: again.append(span) or real(span, *rest))
+    monkeypatch.setattr("tracekit.part.span_lines", lambda span, *rest: again.append(span) or real(span, *rest))
     pipeline.convert(log, tmp_path/"out", "x", resume=True, map=map, progress=False)
     assert len(again) == len(finished) - 4 and digests(tmp_path/"out") == digests(tmp_path/"right")
 

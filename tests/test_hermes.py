@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracekit import pipeline
 from tracekit.dataset import Dataset
-from tracekit.pipeline import convert, home_of, logs_of, read
+from tracekit.pipeline import convert, read
+from tracekit.plan import home_of, logs_of
 from tracekit.source import InputError
 
 SESSION = """id TEXT PRIMARY KEY, source TEXT NOT NULL, created_source TEXT, user_id TEXT, session_key TEXT, chat_id TEXT, chat_type TEXT, thread_id TEXT, display_name TEXT, origin_json TEXT,
@@ -223,7 +223,7 @@ def test_any_values_give_a_row_or_a_reject(tmp_path_factory, messages, start, pr
 
 def test_many_sessions_are_not_held_together(tmp_path, monkeypatch):
     "The bound for one session is none for a database or an export of many"
-    monkeypatch.setattr(pipeline, "LARGEST", 3000)
+    for module in ("plan", "part"): monkeypatch.setattr(f"tracekit.{module}.LARGEST", 3000)
     path = made(tmp_path/"state.db", {f"s{n}": ({}, talk(n)) for n in range(30)})
     assert [r.session_id for r in read(path)] == [f"s{n}" for n in range(30)]
     (tmp_path/"one.jsonl").write_text("".join(json.dumps(m) + "\n" for m in talk(1) * 10))

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
-from tracekit import convert, pipeline
+from tracekit import convert
 from tracekit.cli import main
 from tracekit.convert import FORMATS, Context, Format, detect, fitting, format, format_file, load_formats, named_format, record_members
 from tracekit.pipeline import read
@@ -171,7 +171,7 @@ def test_a_sniff_that_fails_costs_its_own_format_only(desk, log, tmp_path):
 
 def test_workers_know_the_file(desk, tmp_path, monkeypatch):
     "Also those that share no memory with their parent"
-    monkeypatch.setattr(pipeline, "PART", 200)
+    monkeypatch.setattr("tracekit.plan.PART", 200)
     (tmp_path/"many.json").write_text(json.dumps({"tickets": [{"ticket": f"T{n}", "said": ["x" * 50]} for n in range(40)]}))
     path = str(desk())
     convert(tmp_path/"many.json", tmp_path/"one", format=path, progress=False)

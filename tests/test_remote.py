@@ -20,7 +20,8 @@ from s3_server import Server
 from tracekit import pipeline, source
 from tracekit.cli import main, sample_log
 from tracekit.dataset import Dataset, location
-from tracekit.pipeline import convert, logs_of, plan, read
+from tracekit.pipeline import convert, read
+from tracekit.plan import logs_of, plan
 from tracekit.run import score
 from tracekit.scale import verify
 from tracekit.source import InputError, Unreachable, expand, find_logs
@@ -63,8 +64,8 @@ def brief(monkeypatch):
 @pytest.fixture
 def small(monkeypatch):
     "Parts and windows of a size that a test can pay for"
-    monkeypatch.setattr(pipeline, "PART", 1 << 16)
-    monkeypatch.setattr(pipeline, "WINDOW", 1 << 13)
+    monkeypatch.setattr("tracekit.plan.PART", 1 << 16)
+    monkeypatch.setattr("tracekit.plan.WINDOW", 1 << 13)
 
 
 def put(s3, folder, files):
@@ -137,7 +138,7 @@ def test_a_folder_is_listed_by_few_calls_and_no_file_is_asked_about(s3, folder):
     bucket = put(s3, folder, {f"{n // 500}/{n:05}.json": b"{}" for n in range(1100)})
     parts = plan([bucket])
     assert sum(len(p.spans) for p in parts) == 1100 and len(parts) == 1
-    pipeline.fingerprint(parts, pipeline.Job(""))
+    pipeline.fingerprint(parts)
     calls = s3.log()
     assert len(calls) <= 3 and all("list-type=2" in path or method == "HEAD" for method, path, _ in calls)
 
@@ -189,7 +190,7 @@ TRAPS = {
 @pytest.mark.parametrize("kind", TRAPS)
 def test_a_large_list_is_cut_where_its_beginning_tells_how(s3, folder, tmp_path, small, monkeypatch, kind):
     text = TRAPS[kind](many(3))
-    if kind in ("compact", "spread"): monkeypatch.setattr(pipeline, "PART", 1 << 18)   # the head with its tasks is read as a whole
+    if kind in ("compact", "spread"): monkeypatch.setattr("tracekit.plan.PART", 1 << 18)   # the head with its tasks is read as a whole
     bucket = put(s3, folder, {"large.json": text})
     assert (len(plan([f"{bucket}/large.json"])) > 1) == (kind != "head behind")
     same(folder/"large.json", f"{bucket}/large.json", tmp_path, folder, bucket, workers=2)
@@ -287,7 +288,7 @@ def test_a_packed_log_that_all_would_wait_for_is_unpacked_once(folder, tmp_path,
     once = outcome(folder, tmp_path/"a", folder, workers=2)
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patched:
-        patched.setattr(pipeline, "ALONE", 1 << 30)
+        patched.setattr("tracekit.plan.ALONE", 1 << 30)
         assert len(plan([folder], folder=tmp_path/"parts")) == 1
         assert outcome(folder, tmp_path/"b", folder) == once
     assert (b"breaks off" in once[1]) != whole

@@ -75,7 +75,7 @@ def sessions(folder, count=60):
 @pytest.fixture
 def small_parts(monkeypatch):
     "Parts of 32 kB, so that small logs have many; workers are forked and have them too"
-    monkeypatch.setattr(pipeline, "PART", 1 << 15)
+    monkeypatch.setattr("tracekit.plan.PART", 1 << 15)
 
 
 def command(*arguments):

@@ -13,10 +13,11 @@ from conftest import SHARED, logs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracekit import pipeline
 from tracekit.convert import Context, detect, load_formats
 from tracekit.dataset import Dataset
-from tracekit.pipeline import convert, logs_of, plan, read
+from tracekit.part import Job, Tally, span_lines
+from tracekit.pipeline import convert, read
+from tracekit.plan import PART, Span, home_of, logs_of, plan
 from tracekit.row import build, check, line
 from tracekit.source import InputError, Rejected, UnknownFormat
 
@@ -87,8 +88,8 @@ def test_other_logs_are_not_taken_for_sessions(shared):
 
 def pipeline_format(path):
     "The format that a file is read as"
-    tally = pipeline.Tally()
-    next(pipeline.span_lines(pipeline.Span(str(path)), pipeline.Job(""), tally), None)
+    tally = Tally()
+    next(span_lines(Span(str(path)), Job(""), tally), None)
     return tally.formats
 
 
@@ -251,7 +252,7 @@ def test_a_large_session_is_not_cut(tmp_path):
     "Not into parts, whatever its size, and the others beside it still are spread over parts"
     big = write(tmp_path/"logs/big.jsonl", [event(n, message={"role": "user", "content": "x" * 5000}) for n in range(3000)])
     for n in range(3): write(tmp_path/f"logs/small{n}.jsonl", [event(0, session=f"small{n}")])
-    assert big.stat().st_size > pipeline.PART and [len(p.spans) for p in plan([big])] == [1]
+    assert big.stat().st_size > PART and [len(p.spans) for p in plan([big])] == [1]
     reports = [convert(tmp_path/"logs", tmp_path/f"out{workers}", workers=workers, progress=False) for workers in (1, 2)]
     assert [r.rows for r in reports] == [4, 4] and len(Dataset(reports[0].files[0])[0].trace.items) == 3000
     assert (tmp_path/"out1/logs.jsonl").read_bytes() == (tmp_path/"out2/logs.jsonl").read_bytes()
@@ -259,7 +260,7 @@ def test_a_large_session_is_not_cut(tmp_path):
 
 def test_a_session_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     "With its reason, and without being loaded"
-    monkeypatch.setattr(pipeline, "LARGEST", 2000)
+    for module in ("plan", "part"): monkeypatch.setattr(f"tracekit.{module}.LARGEST", 2000)
     write(tmp_path/"logs/a.jsonl", [event(n) for n in range(100)])
     write(tmp_path/"logs/b.jsonl", [event(0, session="b")])
     report = convert(tmp_path/"logs", tmp_path/"out", progress=False)
@@ -268,7 +269,7 @@ def test_a_session_beyond_the_limit_is_refused(tmp_path, monkeypatch):
 
 def test_resume_goes_on_with_sessions(tmp_path, monkeypatch):
     "Finished parts are kept; if a file of a sub-agent changes, its session is converted again"
-    monkeypatch.setattr(pipeline, "PART", 2000)
+    monkeypatch.setattr("tracekit.plan.PART", 2000)
     for n in range(8): write(tmp_path/f"logs/s{n}.jsonl", [event(k, session=f"s{n}") for k in range(10)])
     agent = write(tmp_path/"logs/s3/subagents/agent-a.jsonl", [event(50, session="s3", isSidechain=True, agentId="a")])
     calls = []
@@ -434,10 +435,10 @@ def test_a_format_is_known_by_a_line_of_the_middle(shared):
 def test_home_folders(tmp_path, monkeypatch):
     "Without a path, sessions are looked for where the agent keeps them"
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(InputError, match="no such file or folder"): pipeline.home_of("codex")
-    with pytest.raises(InputError, match="claude_code"): pipeline.home_of("tau2")
+    with pytest.raises(InputError, match="no such file or folder"): home_of("codex")
+    with pytest.raises(InputError, match="claude_code"): home_of("tau2")
     write(tmp_path/".claude/projects/-shop/s1.jsonl", [event(0)])
-    assert [texts(r) for r in read(pipeline.home_of("claude_code"))] == [["line 0"]]
+    assert [texts(r) for r in read(home_of("claude_code"))] == [["line 0"]]
 
 
 # ---------------------------------------------------------------- rollout rows
@@ -492,7 +493,7 @@ def test_lines_are_read_as_python_reads_them(tmp_path_factory, pieces):
 def test_rollouts_by_many_processes(shared, tmp_path, monkeypatch):
     "The rows and rejects of two processes are those of one, in parts and pieces of any size, also where formats are mixed"
     rows = importlib.import_module("tracekit.rollouts")
-    monkeypatch.setattr(pipeline, "PART", 1 << 16)
+    monkeypatch.setattr("tracekit.plan.PART", 1 << 16)
     monkeypatch.setattr(rows, "FEW", 3)
     root = shared/"data/rollouts/logs"
     for folder, kind, like in ((root/"claude_code", "claude_code", None), (root/"claude_code", "claude_code", "data-designer"), (root/"codex", "codex", "data-designer"), (root/"pi_coding_agent", "pi", "data-designer"),

@@ -166,8 +166,8 @@ def stages(names):
     "Each command with its inputs, in a folder of its own"
     import breaks
 
-    from tracekit import pipeline
-    pipeline.PART = breaks.PART
+    from tracekit import plan
+    plan.PART = breaks.PART
     for name in names:
         with tempfile.TemporaryDirectory() as folder: yield name, breaks.stage(breaks.NAMED[name], Path(folder))
 

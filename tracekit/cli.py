@@ -104,7 +104,7 @@ def demo(out: Path) -> None:
     click.echo("or the book, in JupyterLab:             make lab\n")
     click.echo(str(report).splitlines()[-1])
 
-# %% ../nbs/70_cli.ipynb #a50f05f1
+# %% ../nbs/70_cli.ipynb #828867b0
 _format = click.option("--format", "format", default="auto", show_default=True, metavar="NAME",
                        help="Format of the logs, see: tracekit formats; or a Python file that registers one.")
 
@@ -133,7 +133,7 @@ def convert(inputs: tuple[str, ...], out: Path, name: str | None, format: str, t
     Without INPUT, the sessions of a coding agent are looked for where it keeps them, for example: tracekit convert --format claude_code
     Records that cannot be converted go to DIR/NAME.rejects.jsonl, each with its reason, and the exit code is 3."""
     from tracekit.pipeline import convert as run
-    from tracekit.pipeline import home_of
+    from tracekit.plan import home_of
     from tracekit.engine import cores
     if not inputs and format == "auto": raise click.UsageError("Missing argument 'INPUT...'.")
     with _told("stopped; what was written before is as it was. What is finished is kept: run the same command with --resume"):
@@ -332,7 +332,7 @@ def view(file: str, out: Path | None, limit: int, dataset: Path | None, title: s
         page = write_page(given, out or Path(f"{name_of(file)}.html"), title or ("" if hasattr(given, "tasks") else name_of(file)), limit, dataset)
     click.echo(f"{page}  ({page.stat().st_size/1e6:.1f} MB)\nopen it in a browser: {page.resolve().as_uri()}")
 
-# %% ../nbs/70_cli.ipynb #367fabc5
+# %% ../nbs/70_cli.ipynb #e4974329
 @main.command()
 @click.argument("path", required=False, type=_Place())
 @_format
@@ -344,7 +344,7 @@ def rollouts(path: Path | None, format: str, like: str | None, out: Path | None,
 
     Without PATH, the sessions are looked for where the agent keeps them. What cannot be read is told on standard error, and the exit code is 3, or 1 if there is no row at all."""
     from tracekit.dataset import atomic
-    from tracekit.pipeline import told
+    from tracekit.part import told
     from tracekit.rollouts import write_rollouts
     from tracekit.engine import cores
     if path is None and format == "auto": raise click.UsageError("Missing argument 'PATH'.")

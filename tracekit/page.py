@@ -28,12 +28,13 @@ from typing import Any
 import msgspec
 from markupsafe import Markup, escape
 
-# %% ../nbs/58_page.ipynb #9a1c2d2e
+# %% ../nbs/58_page.ipynb #abebcb79
 from .dataset import Dataset, atomic, dataset_key, first_columns
 from .entries import Entry, as_text, clean, entries, one_line, plain_of, pretty, shown_texts
 from .markup import Drawing, asset, facts_html, head_html, join, list_html, strip_html, tag, title_of
 from .report import cell, checks_html, failed_first, result_head, result_table, score_names, table_of, verdict_dot, worth
-from .pipeline import convert, told
+from .part import told
+from .pipeline import convert
 from .result import Result, kinds, load_result
 from .row import Row
 from .source import InputError

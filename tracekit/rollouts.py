@@ -24,9 +24,11 @@ from typing import IO, Any
 # %% ../nbs/49_rollouts.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/49_rollouts.ipynb #4fb9a348
+# %% ../nbs/49_rollouts.ipynb #2712846a
 from .datadesigner import READERS, Folder, peer_row, peer_told, takes
-from .pipeline import Job, Span, Tally, append, home_of, logs_of, made_parts, mapped, parts_of, plan, reject, span_lines, told
+from .part import Job, Tally, reject, span_lines, told
+from .pipeline import append, made_parts, mapped
+from .plan import Span, home_of, logs_of, parts_of, plan
 from .row import Row, line
 from .source import InputError, Rejected, plain_path
 from .trace import Trace

@@ -27,14 +27,16 @@ from typing import Any
 import msgspec
 from tqdm.auto import tqdm
 
-# %% ../nbs/45_scale.ipynb #b5668aef
+# %% ../nbs/45_scale.ipynb #f1d1dbd5
 from .convert import named_format
 from .dataset import atomic, location, rows_between
-from .pipeline import Converting, Job, Part, Report, Run, Span, Tally, Trail, Work, clear, file_of, fingerprint, join, opened, plan, prepared, running, shown, span_lines, told_errors, watched
+from .part import Converting, Job, Tally, Trail, span_lines
+from .pipeline import Report, Run, Work, clear, join, prepared, running, shown, told_errors, watched
+from .plan import Part, Span, file_of, fingerprint, opened, plan
 from .row import line
 from .source import Boundary, InputError, Layout, Seen, closes, plain_path, skip_space
 
-# %% ../nbs/45_scale.ipynb #e9edc897
+# %% ../nbs/45_scale.ipynb #d27e3ec1
 def save_plan(work: Work) -> Path:
     "Write a conversion that was cut into parts (see `prepared`) as DIR/NAME.plan.json"
     from tracekit import __version__
@@ -48,7 +50,7 @@ def save_plan(work: Work) -> Path:
         f.write(b"\n]}\n")
     return path
 
-def _state(work: Work) -> str: return hashlib.sha256(fingerprint(work.parts, work.job)).hexdigest()
+def _state(work: Work) -> str: return hashlib.sha256(fingerprint(work.parts, work.job.format, work.job.audit)).hexdigest()
 
 def _plain_layout(form: Layout) -> dict[str, Any]:
     between = form.between and [form.between.pattern.pattern.decode("latin-1"), form.between.opening.pattern.decode("latin-1"), form.between.text.decode("latin-1"), form.between.pattern.flags]

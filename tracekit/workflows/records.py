@@ -20,12 +20,12 @@ from typing import Any
 # %% ../../nbs/workflows/64_records.ipynb #f90799e4
 import msgspec
 
-# %% ../../nbs/workflows/64_records.ipynb #01185b25
+# %% ../../nbs/workflows/64_records.ipynb #cdc8de85
 from ..convert import detect
 from ..dataset import Dataset, column_kinds, exchange, first_columns, write_parquet
 from ..entries import as_text
 from ..page import is_dataset
-from ..pipeline import told
+from ..part import told
 from ..rollouts import chat, rollouts
 from ..row import line
 from ..source import InputError, Rejected, UnknownFormat
