@@ -1,12 +1,13 @@
 """What it takes to convert much: workers, engines, memory, a cluster that loses nodes, many small files.
 
-    python benchmarks/scale.py [--part workers engines memory cluster files] [--mb 1000] [--rounds 3] [--json FILE]
+    python benchmarks/scale.py [--part workers engines memory cluster files] [--mb 1000] [--sizes 100 1000] [--rounds 3] [--json FILE]
 
-The input is a real tau2-bench log repeated with fresh ids (see benchmarks/convert.py). Each figure is a ratio of wall times measured in turn in the same run, or a count:
+The input is a real tau2-bench log repeated with fresh ids (see benchmarks/convert.py). Each way runs in a process of its own, turn by turn, and has converted
+the log once before it is measured. The figures are ratios of wall times, or counts:
 
     workers   one process against two
     engines   the process pool against Ray, both with two workers and already started
-    memory    own memory (anonymous, input pages left out) of a worker and of the program, for logs of 100 MB up to --mb
+    memory    own memory (anonymous, input pages left out) of a worker and of the program, for logs of --sizes MB
     cluster   four simulated nodes of a Ray cluster, two of which are removed without grace half-way: equal bytes, nothing left behind
     files     100,000 small files: seconds of CPU time a file
 """
@@ -15,6 +16,7 @@ import hashlib
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -39,44 +41,53 @@ def timed(log: Path, out: Path, **how) -> tuple[float, str]:
     return time.perf_counter() - began, sha(out)
 
 
-def compared(log: Path, folder: Path, ways: dict[str, dict], rounds: int) -> dict[str, float]:
-    "The median seconds of each way, measured in turn; all must give the same bytes"
-    seconds, sums = {name: [] for name in ways}, set()
-    for n in range(rounds + 1):   # the first round warms up
-        for name, how in ways.items():
-            took, digest = timed(log, folder / "out", **how)
-            sums.add(digest)
-            if n: seconds[name].append(took)
-    assert len(sums) == 1, "the ways differ in their bytes"
-    return {name: statistics.median(found) for name, found in seconds.items()}
+def way(log: str, out: str, how: str) -> None:
+    "Convert a log twice; print seconds and checksum of the second time, or the own memory in MB of the first"
+    given, start = json.loads(how), 0.0
+    look = given.pop("look", False)   # which costs time
+    if given.get("engine") == "ray":
+        import ray
+        began = time.perf_counter()
+        ray.init(num_cpus=2, log_to_driver=False, logging_level="ERROR")
+        start = time.perf_counter() - began
+    peak, stop = {}, threading.Event()
+    if look: threading.Thread(target=single.watch, args=(peak, stop), daemon=True).start()
+    for _ in range(1 if look else 2): seconds, digest = timed(Path(log), Path(out), **given)
+    stop.set()
+    own = str(os.getpid())
+    print(json.dumps({"seconds": seconds, "digest": digest, "start": start, "program": peak.get(own, 0) / 1024, "worker": max((kb for pid, kb in peak.items() if pid != own), default=0) / 1024}))
+
+
+def alone(log: Path, folder: Path, **how) -> dict:
+    "What `way` prints in a process of its own"
+    done = subprocess.run([sys.executable, __file__, "--way", str(log), str(folder / "out"), json.dumps(how)], capture_output=True, text=True)
+    if done.returncode: raise RuntimeError(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compared(log: Path, folder: Path, ways: dict[str, dict], rounds: int) -> tuple[dict[str, float], float]:
+    "The median seconds of each way, and of the start of an engine; all must give the same bytes"
+    found = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, how in ways.items(): found[name].append(alone(log, folder, **how))
+    assert len({one["digest"] for ones in found.values() for one in ones}) == 1, "the ways differ in their bytes"
+    return {name: statistics.median(one["seconds"] for one in ones) for name, ones in found.items()}, max(one["start"] for ones in found.values() for one in ones)
 
 
 def workers(log: Path, folder: Path, rounds: int) -> dict:
-    found = compared(log, folder, {"one worker": {}, "two workers": {"workers": 2}}, rounds)
+    found, _ = compared(log, folder, {"one worker": {}, "two workers": {"workers": 2}}, rounds)
     return {**found, "two workers, times one": found["one worker"] / found["two workers"]}
 
 
 def engines(log: Path, folder: Path, rounds: int) -> dict:
-    import ray
-    began = time.perf_counter()
-    ray.init(num_cpus=2, log_to_driver=False, logging_level="ERROR")
-    start = time.perf_counter() - began
-    found = compared(log, folder, {"pool of two": {"workers": 2}, "Ray, two processors": {"engine": "ray"}}, rounds)
-    ray.shutdown()
+    found, start = compared(log, folder, {"pool of two": {"workers": 2}, "Ray, two processors": {"engine": "ray"}}, rounds)
     return {**found, "Ray / pool": found["Ray, two processors"] / found["pool of two"], "start of Ray, s": start}
 
 
 def memory(log: Path, folder: Path, rounds: int) -> dict:
     "Own memory of the largest worker, and of the program that joins, by the size of the log"
-    from tracekit.pipeline import convert
-    peak, stop = {}, threading.Event()
-    watcher = threading.Thread(target=single.watch, args=(peak, stop), daemon=True)
-    before = single.family()
-    watcher.start()
-    convert(log, folder / "out", "x", workers=2, progress=False)
-    stop.set()
-    own = str(os.getpid())
-    return {"input, MB": log.stat().st_size / 1e6, "worker, MB": max((kb for pid, kb in peak.items() if pid not in before), default=0) / 1024, "program, MB": peak.get(own, 0) / 1024}
+    found = alone(log, folder, workers=2, look=True)
+    return {"input, MB": log.stat().st_size / 1e6, "worker, MB": found["worker"], "program, MB": found["program"]}
 
 
 def cluster(log: Path, folder: Path, rounds: int) -> dict:
@@ -123,17 +134,19 @@ PARTS = {"workers": workers, "engines": engines, "memory": memory, "cluster": cl
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--way"]: return way(*sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = Path(os.environ.get("TRACEKIT_SHARED", single.ROOT.parent / "shared"))
     parser.add_argument("--log", type=Path, default=shared / single.LOG if (shared / single.LOG).exists() else single.ROOT / "tracekit/data/telecom.json")
     parser.add_argument("--part", nargs="+", choices=PARTS, default=["workers", "engines", "memory", "cluster"])
-    parser.add_argument("--mb", type=int, nargs="+", default=[1000])
+    parser.add_argument("--mb", type=int, default=1000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000], help="of the logs for memory, in MB")
     parser.add_argument("--rounds", type=int, default=3)
     json_option(parser)
     given = parser.parse_args()
     tables: Tables = {}
     for part in given.part:
-        for size in given.mb if part == "memory" else given.mb[-1:]:
+        for size in given.sizes if part == "memory" else [given.mb]:
             with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
                 log = Path(folder) / "big.json"
                 if part != "files": single.repeat(given.log, log, size * 1_000_000, False)

@@ -59,13 +59,14 @@ def _ended(code: int) -> str:
     try: return f"signal {-code} ({signal.Signals(-code).name})"
     except ValueError: return f"signal {-code}"
 
-# %% ../nbs/38_engine.ipynb #2e92c6cc
+# %% ../nbs/38_engine.ipynb #5357b551
 class Pool:
     "Processes on this machine; `prepare` is called first in each"
     def __init__(self, workers: int = 0, prepare: Callable[[], None] | None = None):
         self.workers, self._prepare, self._closed = workers or cores(), prepare, False
         self._threads, self._processes, self._working, self._idle = ThreadPoolExecutor(self.workers), set[Any](), set[Any](), SimpleQueue[Any]()
         for _ in range(self.workers): self._idle.put(None)   # a process that is not started yet
+        self._starting = threading.Lock()   # one at a time: else one inherits the pipe that tells the end of another
 
     def send(self, function: Callable[[Any], Any], item: Any, limit: float | None = None) -> Any:
         return self._threads.submit(self._run, function, item, limit)
@@ -75,13 +76,13 @@ class Pool:
     def _run(self, function: Callable[[Any], Any], item: Any, limit: float | None) -> Any:
         "Let an idle process work on an item, and wait for it"
         from pebble import ProcessExpired
-        process = self._idle.get() or self._started()
-        future = None
+        process, future = self._idle.get(), None
         try:
+            process = process or self._started()
             self._working.add(future := process.schedule(function, args=(item,), timeout=limit))
             return future.result()
         except (ProcessExpired, BrokenProcessPool) as e:
-            self._end(process)
+            self._end([process] if process else [])
             process = None
             raise Died(f"its process died with {_ended(e.exitcode) if isinstance(e, ProcessExpired) else 'no word'}") from None
         finally:
@@ -90,20 +91,23 @@ class Pool:
 
     def _started(self) -> Any:
         from pebble import ProcessPool
-        if self._closed: raise CancelledError
-        self._processes.add(process := ProcessPool(max_workers=1, initializer=_begin, initargs=(os.getpid(), self._prepare)))
-        return process
+        with self._starting:
+            if self._closed: raise CancelledError
+            self._processes.add(process := ProcessPool(max_workers=1, initializer=_begin, initargs=(os.getpid(), self._prepare)))
+            if not process.active: raise BrokenProcessPool   # asking starts it
+            return process
 
-    def _end(self, process: Any) -> None:
-        self._processes.discard(process)
-        process.stop()
-        process.join()
+    def _end(self, processes: list[Any]) -> None:
+        for process in processes:
+            self._processes.discard(process)
+            process.stop()
+        for process in processes: process.join()
 
     def close(self) -> None:
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         for future in list(self._working): future.cancel()
-        for process in list(self._processes): self._end(process)
+        self._end(list(self._processes))
 
 # %% ../nbs/38_engine.ipynb #07a413f1
 def _there(function: Callable[[Any], Any], folder: str, limit: float | None, item: Any) -> Any:

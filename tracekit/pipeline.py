@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['FEW', 'Run', 'seamed', 'Report', 'append', 'Stopped', 'made_parts', 'Work', 'join', 'move', 'Packing', 'groups_of',
-           'manifest_text', 'default_name', 'remove', 'running', 'mapped', 'shown', 'watched', 'convert', 'work_of',
-           'prepared', 'clear', 'told_errors', 'read']
+__all__ = ['FEW', 'Run', 'SYNC', 'seamed', 'Report', 'append', 'Stopped', 'made_parts', 'Work', 'join', 'move', 'Packing',
+           'groups_of', 'manifest_text', 'default_name', 'remove', 'running', 'mapped', 'shown', 'watched', 'convert',
+           'work_of', 'prepared', 'clear', 'told_errors', 'read']
 
-# %% ../nbs/40_pipeline.ipynb #0f9df09c
+# %% ../nbs/40_pipeline.ipynb #fbeba084
 import builtins
 import errno
 import hashlib
@@ -23,6 +23,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -105,11 +106,11 @@ def _add(report: Report, tally: Tally) -> None:
     for member in ("formats", "unnamed", "repeated"):
         setattr(report, member, dict(Counter(getattr(report, member)) + Counter(getattr(tally, member))))
 
-# %% ../nbs/40_pipeline.ipynb #a0a11833
+# %% ../nbs/40_pipeline.ipynb #dee56172
 def append(source: Path, target: IO[bytes], sha256: Any = None) -> None:
     "Append a file to another, inside the kernel where it can do that; `sha256` is updated with what it holds"
     with source.open("rb") as f:
-        for chunk in iter(partial(f.read, 1 << 20), b"") if sha256 else (): sha256.update(chunk)
+        if sha256: hashlib.file_digest(f, lambda: sha256)
         f.seek(0)
         if hasattr(os, "copy_file_range") and target.seekable() and not is_remote(source):
             target.flush()
@@ -169,7 +170,7 @@ class Work:
 
 Run = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]   # shaped like map: it gives results in order
 
-# %% ../nbs/40_pipeline.ipynb #dd4ea2aa
+# %% ../nbs/40_pipeline.ipynb #d35dd57d
 def join(work: Work, tallies: Iterable[Tally], run: Run = map) -> Report:
     "Put the parts together, and then under their final names; raises InputError if no input could be opened"
     report, parts, unopened = Report(), [], list[str]()
@@ -197,15 +198,31 @@ def _scratch(folder: Path) -> Iterator[Path]:
     else:
         with tempfile.TemporaryDirectory() as made: yield Path(made)
 
+# %% ../nbs/40_pipeline.ipynb #bbddf7b6
+SYNC = 1 << 26   # bytes after which the disk is told to write them, so that there is little to wait for at the end
+
 class _Joined:
     "A file that is put together, and its checksum"
-    def __init__(self, path: Path): self.path, self.sha256 = path, hashlib.sha256()
+    def __init__(self, path: Path):
+        self.path, self.sha256, self.disk = path, hashlib.sha256(), ThreadPoolExecutor(1)
+        self.synced, self.sync = 0, Future[None]()
+        self.sync.set_result(None)
+
     def __enter__(self) -> _Joined:
         self.file = open(self.path, "wb", buffering=1 << 20)
         return self
 
-    def __exit__(self, *exc: Any) -> None: self.file.close()
-    def append(self, source: Path) -> None: append(source, self.file, self.sha256)
+    def __exit__(self, *exc: Any) -> None:
+        self.disk.shutdown()
+        self.file.close()
+        if exc == (None, None, None): self.sync.result()
+
+    def append(self, source: Path) -> None:
+        append(source, self.file, self.sha256)
+        if self.file.tell() < self.synced + SYNC or not self.sync.done(): return
+        self.sync.result()   # raises what went wrong
+        self.synced, self.sync = self.file.tell(), self.disk.submit(os.fsync, self.file.fileno())
+
     def write(self, text: bytes) -> None:
         self.file.write(text)
         self.sha256.update(text)
