@@ -15,7 +15,7 @@ demo: .venv/ready
 
 test: .venv/ready-dev browser
 	$(BIN)/python -m tools.check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 trust: .venv/ready-dev
 	$(BIN)/python tests/trust.py
