@@ -923,8 +923,10 @@ def no_space(): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 FINISHING = ("fsync", "replace")
 
 
-def test_the_system_has_no_room(two_runs, monkeypatch):
-    "The disk is full when a file is to be finished, whichever it is"
+@pytest.mark.parametrize("sync", [pipeline.SYNC, 1], ids=["synced at the end", "as it grows"])
+def test_the_system_has_no_room(two_runs, monkeypatch, sync):
+    "The disk is full when a file is to be finished or synced, whichever it is"
+    monkeypatch.setattr(pipeline, "SYNC", sync)
     log, out, old, right = two_runs
     shutil.copytree(out, out.parent/"kept")
     number = 0

@@ -2,12 +2,15 @@
 import copy
 import hashlib
 import json
+import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -123,6 +126,26 @@ def test_an_item_that_always_kills_is_told():
     try:
         with pytest.raises(Died, match="exit code 4"): list(ordered(pool, os._exit, [4]))
     finally: pool.close()
+
+
+def written_pipes(_):
+    "This process, and the pipes that it can write into"
+    time.sleep(0.01)   # so that every process gets an item
+    pipes = {n: os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{n}")}
+    return os.getpid(), {name for n, name in pipes.items() if name.startswith("pipe:") and int(re.search(r"flags:\s*(\d+)", Path(f"/proc/self/fdinfo/{n}").read_text())[1], 8) & os.O_WRONLY}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fdinfo").exists(), reason="needs /proc")
+def test_no_process_holds_the_pipe_that_tells_the_end_of_another():
+    "Else whoever closes a pool waits for a process that has ended until it gives up, seconds later"
+    for _ in range(10):
+        pool = Pool(3)
+        try:
+            held = dict(ordered(pool, written_pipes, range(30)))
+            ends = {p.pid: os.readlink(f"/proc/self/fd/{p.sentinel}") for p in multiprocessing.active_children() if p.pid in held}
+            assert len(ends) == 3
+            for process, end in ends.items(): assert [other for other, pipes in held.items() if end in pipes] == [process]
+        finally: pool.close()
 
 
 def test_no_such_engine(tmp_path):
