@@ -78,7 +78,7 @@ SOME = [
     {"trace_id": "d", "termination_reason": "user_stop", "messages": [{"role": "user", "content": "Thank you for that, it works now."}]}]
 
 
-@pytest.mark.parametrize("conditions, wanted", KEPT, ids=[str(k[0])[:50] for k in KEPT])
+@pytest.mark.parametrize("conditions, wanted", KEPT, ids=[" and ".join(k[0]) or "none" for k in KEPT])
 def test_keep(conditions, wanted):
     report = Report()
     assert [r["trace_id"] for r in keep(SOME, report, **conditions)] == wanted
