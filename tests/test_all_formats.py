@@ -13,11 +13,12 @@ from test_messages import same
 
 from tracekit.convert import Context, fitting, load_formats, record_members
 from tracekit.messages import chat_messages
+from tracekit.logs import Log
 from tracekit.part import Job, Tally, span_lines
 from tracekit.pipeline import convert
 from tracekit.plan import Span, first_records, logs_of
 from tracekit.row import build, check
-from tracekit.source import InputError, Log, Rejected, layout
+from tracekit.source import InputError, Rejected, layout
 
 LOGS = {   # folder or pattern below data -> the format of its files; the first that fits counts
     "rollouts/logs/claude_code": "claude_code", "rollouts/logs/codex": "codex", "rollouts/logs/hermes_agent": "hermes", "rollouts/logs/pi_coding_agent": "pi", "rollouts/logs/atif": "atif",

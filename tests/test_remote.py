@@ -17,14 +17,15 @@ from click.testing import CliRunner
 from faults import HEAD, SIMS, array, document, lines, repeated, texts
 from s3_server import Server
 
-from tracekit import pipeline, source
+from tracekit import pipeline, remote
 from tracekit.cli import main, sample_log
 from tracekit.dataset import Dataset, location
+from tracekit.logs import expand, find_logs
 from tracekit.pipeline import convert, read
 from tracekit.plan import logs_of, plan
 from tracekit.run import score
 from tracekit.scale import verify
-from tracekit.source import InputError, Unreachable, expand, find_logs
+from tracekit.source import InputError, Unreachable
 
 pytestmark = pytest.mark.skipif(not (importlib.util.find_spec("s3fs") and importlib.util.find_spec("moto")), reason="needs s3fs and moto[server]")
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
@@ -58,7 +59,7 @@ def brief(monkeypatch):
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     monkeypatch.setattr(s3fs.S3FileSystem, "read_timeout", 2)
-    monkeypatch.setattr(source, "TRIES", 2)
+    monkeypatch.setattr(remote, "TRIES", 2)
 
 
 @pytest.fixture
@@ -235,7 +236,7 @@ def test_a_fault_that_stays_ends_the_run_and_is_resumed(s3, folder, tmp_path, br
     done = {p.stem for p in (tmp_path/"remote/.made.parts").glob("*.done")}
     assert 0 < len(done) < parts or name == "x.zip"   # which is unpacked before anything is converted
     s3.log()
-    monkeypatch.setattr(source, "TRIES", 4)
+    monkeypatch.setattr(remote, "TRIES", 4)
     assert outcome(given, tmp_path/"remote", bucket, resume=True) == expected
     again = Counter(path for method, path, _ in s3.log() if method == "GET")
     assert again[f"/{folder.name}/a.jsonl"] == asked[f"/{folder.name}/a.jsonl"] or not done   # the plan looks for its cuts again, and that is all

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import tracekit.source
 from tracekit import InputError, Rejected
+from tracekit.logs import Log
 from tracekit.source import after_value, batches, exact, layout, matching_end, repeated_keys, second_chance, skip_space, strict
 
 SUITE = "data/json_test_suite/test_parsing"
@@ -344,6 +345,6 @@ def test_brackets_that_never_close_are_searched_once(tmp_path):
     "What is known of a log is right, and so the answer for each bracket is that of a search of its own"
     data = b"[" + b", ".join([b'{"a": [NaN]}', b'{"a": [[1, ', b'{"b": NaN}', b'{"c": [}', b'{"d": "x]"}', b'{"e": [[2}']) + b"]"
     (tmp_path/"log.json").write_bytes(data)
-    with tracekit.source.Log(tmp_path/"log.json") as log:
+    with Log(tmp_path/"log.json") as log:
         places = [n for n, mark in enumerate(data) if mark in b"{["]
         assert [matching_end(log.data, at) for at in places] == [matching_end(memoryview(data), at) for at in places]

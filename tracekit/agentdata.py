@@ -31,10 +31,11 @@ import msgspec
 import orjson
 from pydantic import BaseModel, ValidationError
 
-# %% ../nbs/36_agentdata.ipynb #b1725d5c
+# %% ../nbs/36_agentdata.ipynb #606c12c5
 from .dataset import atomic
 from .langchain import KINDS, RETRIEVER, Done, Run, Span, call_of, dicts, events_of, first, flat_spans, kind_of, text_or_none
-from .source import InputError, Log, Rejected, batches, expand, layout, plain_path, second_chance, strict
+from .logs import Log, expand
+from .source import InputError, Rejected, batches, layout, plain_path, second_chance, strict
 from .spans import attributes, by_trace, dig, from_json, shown
 from .trace import explain
 

@@ -23,32 +23,15 @@ from typing import IO, Any, ClassVar
 # %% ../nbs/39_part.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/39_part.ipynb #a07c97f5
+# %% ../nbs/39_part.ipynb #6279d1a0
 from .convert import Context, Format, named_format, record_members
 from .dataset import atomic, is_remote, location, note_kinds
 from .engine import TRIES, Died
+from .logs import Log, listed, stated
 from .plan import LARGEST, Deaths, Part, Span, file_of, first_records, inner_files, label, opened, recognised, too_large, untyped
+from .remote import Seen
 from .row import build, check, line
-from tracekit.source import (
-    Batch,
-    InputError,
-    Layout,
-    Log,
-    Rejected,
-    Seen,
-    TracekitError,
-    batches,
-    exact,
-    layout,
-    listed,
-    plain_path,
-    repeated_keys,
-    second_chance,
-    skip_space,
-    stated,
-    strict,
-    typed,
-)
+from .source import Batch, InputError, Layout, Rejected, TracekitError, batches, exact, layout, plain_path, repeated_keys, second_chance, skip_space, strict, typed
 
 # %% ../nbs/39_part.ipynb #1e2bdc2c
 def _line(form: Format, record: Any, context: Context, printed: Callable[[dict[str, Any]], Any] = line) -> Any:

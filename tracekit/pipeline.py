@@ -33,14 +33,15 @@ from typing import IO, Any
 # %% ../nbs/40_pipeline.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/40_pipeline.ipynb #182681cd
+# %% ../nbs/40_pipeline.ipynb #43f55442
 from .convert import named_format
 from .dataset import PARQUET_BYTES, atomic, common_kinds, exchange, is_remote, location, put, spec_text, write_part
 from .engine import Died, named_engine, ordered
+from .logs import Log, find_logs
 from .part import Converting, Job, Tally, convert_part, span_lines, told
 from .plan import Part, Span, file_of, fingerprint, folded, plan
 from .row import Row, line
-from .source import InputError, Log, TracekitError, Unreachable, find_logs, plain_path
+from .source import InputError, TracekitError, Unreachable, plain_path
 
 # %% ../nbs/40_pipeline.ipynb #70da60f9
 def seamed(job: Job, parts: Sequence[Part], tallies: Iterable[Tally]) -> Iterator[tuple[Part, Tally]]:

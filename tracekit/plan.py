@@ -23,33 +23,12 @@ from typing import Any
 # %% ../nbs/37_plan.ipynb #f90799e4
 import msgspec
 
-# %% ../nbs/37_plan.ipynb #b4b39f05
+# %% ../nbs/37_plan.ipynb #e3ce3f63
 from .convert import FORMATS, Format, ambiguous, detect, fitting, format_file, load_formats, named_format, record_members
 from .dataset import atomic
-from tracekit.source import (
-    WINDOW,
-    InputError,
-    Layout,
-    Log,
-    Partial,
-    Rejected,
-    Remote,
-    Seen,
-    after_loose,
-    exact,
-    expand,
-    fetch,
-    find_logs,
-    is_log,
-    layout,
-    listed,
-    packing,
-    plain_path,
-    second_chance,
-    stated,
-    strict,
-    typed,
-)
+from .logs import Log, Partial, expand, fetch, find_logs, listed, stated
+from .remote import Remote, Seen
+from .source import WINDOW, InputError, Layout, Rejected, after_loose, exact, is_log, layout, packing, plain_path, second_chance, strict, typed
 
 # %% ../nbs/37_plan.ipynb #87fc17b0
 PART = 8 << 20   # bytes of input in one part

@@ -27,14 +27,15 @@ from typing import Any
 import msgspec
 from tqdm.auto import tqdm
 
-# %% ../nbs/45_scale.ipynb #f1d1dbd5
+# %% ../nbs/45_scale.ipynb #5c249ee9
 from .convert import named_format
 from .dataset import atomic, location, rows_between
 from .part import Converting, Job, Tally, Trail, span_lines
 from .pipeline import Report, Run, Work, clear, join, prepared, running, shown, told_errors, watched
 from .plan import Part, Span, file_of, fingerprint, opened, plan
+from .remote import Seen
 from .row import line
-from .source import Boundary, InputError, Layout, Seen, closes, plain_path, skip_space
+from .source import Boundary, InputError, Layout, closes, plain_path, skip_space
 
 # %% ../nbs/45_scale.ipynb #d27e3ec1
 def save_plan(work: Work) -> Path:
