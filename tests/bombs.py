@@ -20,8 +20,8 @@ from test_inspect import HEAD, sample
 
 PIECE = b"\0" * (1 << 20)
 RUN = """
-import sys, tracekit.source as s
-s.ALWAYS_ALLOWED = int(sys.argv.pop(1))
+import sys, tracekit.unpack as u
+u.ALWAYS_ALLOWED = int(sys.argv.pop(1))
 from tracekit.cli import main
 try: main()
 finally: open("peak", "w").write(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1])

@@ -23,10 +23,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-# %% ../nbs/34_logs.ipynb #eb9d4130
+# %% ../nbs/34_logs.ipynb #7ea5e8e1
 from .remote import BLOCK, Remote, RemoteFile, Seen, seen_of
 from .source import LOG_ENDINGS, InputError, TracekitError, is_log, packing, plain_path
-from .unpack import ALWAYS_ALLOWED, MAX_RATIO, hermes_database, inspect_archive, unpack
+from .unpack import allowed, hermes_database, inspect_archive, unpack
 
 # %% ../nbs/34_logs.ipynb #5dcc0e38
 def _walk(folder: str) -> Iterator[str]:
@@ -136,7 +136,7 @@ def listed(folder: str) -> dict[str, Seen]:
         raise
     return {remote.address_of(i["name"]): seen_of(i) for i in sorted(infos, key=lambda i: _parts(i["name"])) if i["type"] == "file"}
 
-# %% ../nbs/34_logs.ipynb #6d2b7e49
+# %% ../nbs/34_logs.ipynb #2fd232b1
 def fetch(path: str, target: Any, seen: Seen | None = None) -> str | None:
     "Bring standard input, a packed or a remote log into `target`, unpacked; what is missing from it, or None"
     if path == "-": return unpack(sys.stdin.buffer, target, math.inf, "standard input")
@@ -149,7 +149,7 @@ def fetch(path: str, target: Any, seen: Seen | None = None) -> str | None:
         with ExitStack() as files:
             source, size = _source(path, seen, files)
             if packed == "inspect": return inspect_archive(path, source, size, target)
-            limit = max(ALWAYS_ALLOWED, size * MAX_RATIO) if packed or path.startswith("zip://") else math.inf
+            limit = allowed(size) if packed or path.startswith("zip://") else math.inf
             if packed: source = files.enter_context(_decompressed(source, packed))
             return unpack(source, target, limit, path)
     except TracekitError: raise

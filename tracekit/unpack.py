@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['MAX_RATIO', 'ALWAYS_ALLOWED', 'unpack', 'inspect_archive', 'hermes_database']
+__all__ = ['MAX_RATIO', 'ALWAYS_ALLOWED', 'allowed', 'unpack', 'inspect_archive', 'hermes_database']
 
 # %% ../nbs/32_unpack.ipynb #f68e6d06
 import sqlite3
@@ -24,8 +24,12 @@ import msgspec
 # %% ../nbs/32_unpack.ipynb #07af732e
 from .source import InputError, NoRoom
 
-# %% ../nbs/32_unpack.ipynb #4687129c
+# %% ../nbs/32_unpack.ipynb #05db6dbe
 MAX_RATIO, ALWAYS_ALLOWED = 1000, 1 << 30   # a packed log may unpack to a gigabyte, or to a thousand times its size
+
+def allowed(size: int) -> int:
+    "How many bytes a packed file of `size` bytes may unpack to"
+    return max(ALWAYS_ALLOWED, size * MAX_RATIO)
 
 def unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
     "Copy a stream; what is wrong with it, or None. Stops a decompression bomb at `limit` bytes"
@@ -46,14 +50,14 @@ def unpack(source: Any, target: Any, limit: float, name: str) -> str | None:
         if written > limit:
             raise InputError(f"{name}: unpacks to more than {limit / 1e9:.1f} GB, over {MAX_RATIO} times its size; unpack it yourself if that is right")
 
-# %% ../nbs/32_unpack.ipynb #d9e3244a
+# %% ../nbs/32_unpack.ipynb #0fbdb4ad
 _UNREADABLE = (OSError, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error)   # what a broken archive may raise
 
 def inspect_archive(path: str, source: Any, size: int, target: Any) -> str | None:
     "Write the document that an .eval archive stands for into `target`; what is wrong with it, or None"
     if sys.version_info >= (3, 14): import zipfile
     else: from backports.zstd import zipfile   # today's archives are packed with zstd
-    limit = max(ALWAYS_ALLOWED, size * MAX_RATIO)
+    limit = allowed(size)
     try:
         with zipfile.ZipFile(source) as z:
             names = z.namelist()
