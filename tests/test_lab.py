@@ -56,7 +56,7 @@ def lab(tmp_path_factory):
 def page(chromium):
     "A page that may only speak with this machine, and that has seen no error and no dialog at the end"
     context = chromium.new_context(viewport={"width": 1300, "height": 1000}, permissions=["clipboard-read", "clipboard-write"])
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(120_000)
     asked, said = [], []
     def only_here(route):
         if re.match(r"(http://127\.0\.0\.1[:/]|data:|blob:|about:)", route.request.url): return route.continue_()
