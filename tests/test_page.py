@@ -42,7 +42,7 @@ def show(browser):
         tab.on("pageerror", lambda e: told.append(f"error {e}"))
         tab.on("dialog", lambda d: (told.append(f"dialog {d.message}"), d.dismiss()))
         tab.goto(path.as_uri() + state)
-        if script: tab.wait_for_selector("main[data-ready]", timeout=120_000)
+        if script: tab.wait_for_selector("main[data-ready]", timeout=20_000)
         return tab
     yield open_
     for tab in opened: tab.close()
@@ -60,7 +60,7 @@ def telecom(tmp_path_factory):
     return folder/"demo"/"telecom.html"
 
 
-def wait(tab, condition): tab.wait_for_function(f"() => {condition}", timeout=60_000)
+def wait(tab, condition): tab.wait_for_function(f"() => {condition}", timeout=5_000)
 def text(tab, css): return tab.locator(css).first.inner_text()
 def rows(tab): return tab.locator("#tk-rows tbody tr:visible").all_inner_texts()
 def blocks(html): return {m[1]: json.loads(zlib.decompress(base64.b64decode(m[2]))) for m in re.finditer(r'<script type="application/octet-stream" id="([^"]+)"[^>]*>([^<]*)</script>', html)}
