@@ -375,6 +375,14 @@ def test_tags_are_refused(tmp_path, text):
     assert problems(tmp_path, text)
 
 
+def test_surrogate_pairs(tmp_path):
+    "As JSON spells them they are one character; a half is a finding at its line, as a value, a key, or where a message would quote it"
+    assert read_yaml(write(tmp_path, {"run.yaml": '{"a\\ud83d\\ude00": "x\\ud83d\\ude00"}'})/"run.yaml").data == {"a\U0001f600": "x\U0001f600"}
+    for text in ('a: "\\ud83d"', 'x: 1\n"\\ude00": 1', (RUN + TASK).replace('"<< config.data >>"', '"\\ud800<< config.data >>"')):
+        found = check(write(tmp_path, {"run.yaml": text})/"run.yaml")
+        assert any("half of a surrogate pair" in f.what and f.line for f in found) and "".join(map(str, found)).isprintable()
+
+
 @pytest.mark.parametrize("how", ["!include {}", "{{$ref: {}}}"])
 @pytest.mark.parametrize("where", ["../secret.yaml", "sub/../../secret.yaml", "{absolute}", "link.yaml", "linked/secret.yaml", "./../secret.yaml", "file:///{absolute}", "~/secret.yaml"])
 def test_nothing_outside_the_folder_is_read(tmp_path, how, where):

@@ -83,6 +83,15 @@ def test_torn_and_foreign_lines_are_set_aside(tmp_path):
     assert report.rows == 1 and report.rejected == 3 and all(r["cause"] for r in report.rejects)
 
 
+@pytest.mark.parametrize("more", [{"spans": []}, {"spans": [{"span_id": "b", "trace_id": "t"}]}])
+def test_a_span_that_looks_like_a_batch_is_a_span_too(tmp_path, more):
+    "Neither itself nor what is in it is lost"
+    span = {"span_id": "a", "trace_id": "t", "attributes": {"chain.name": "x", "chain.inputs": {"input": "Hi"}, "langchain.run_id": "r"}}
+    (tmp_path/"x.jsonl").write_text(json.dumps(span | more) + "\n")
+    [row] = read(tmp_path/"x.jsonl")
+    assert len(row.trace.metadata.extra["spans"]) == 1 + sum(bool(inside) for inside in more.values())
+
+
 JSON = st.recursive(st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=6)
 LC = ["langchain.run_id", "chain.name", "chain.inputs", "llm.model", "llm.input.prompts", "llm.input.messages", "llm.output.response", "llm.output.tool_calls", "tool.name", "tool.output.output",
       "agent.output.finish.return_values", "agent.output.finish.log", "llm.executed_tool_calls"]

@@ -10,11 +10,12 @@ __all__ = ['Messages', 'READERS', 'takes', 'lines_of', 'words', 'needed', 'argum
            'call_of', 'message', 'row', 'told', 'Folder', 'ClaudeMessage', 'ClaudeLine', 'claude_code', 'CodexPayload',
            'CodexLine', 'codex', 'hermes_agent', 'pi_coding_agent', 'atif', 'peer_told', 'peer_row']
 
-# %% ../nbs/35_datadesigner.ipynb #1b0bb6f5
+# %% ../nbs/35_datadesigner.ipynb #f31c7d2c
 import json
+import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import msgspec
 from .session import extent
 from .source import Rejected, plain_path, typed
 
-# %% ../nbs/35_datadesigner.ipynb #3a2e68d8
+# %% ../nbs/35_datadesigner.ipynb #e553ff42
 def takes(kind: str, path: Path) -> bool:
     "Whether Data Designer reads a file of that name as `kind`"
     name, end = path.name, path.suffix
@@ -35,6 +36,10 @@ def takes(kind: str, path: Path) -> bool:
         case "codex": return end == ".jsonl" and name.startswith("rollout-")
         case "hermes_agent": return end == ".jsonl" or end == ".json" and name.startswith("session_") and name != "sessions.json"
     return end == ".jsonl"
+
+def _named(root: Path, name: str) -> list[Path]:
+    "The files of that name below a folder; folders that may not be read are passed over, as Data Designer does"
+    return sorted(Path(at, name) for at, _, files in os.walk(root) if name in files)
 
 def _text(path: Path) -> str:
     try: return path.read_text(encoding="utf-8")
@@ -47,29 +52,28 @@ def _json(text: str, where: str) -> dict[str, Any]:
     if not isinstance(found, dict): raise Rejected("decode", f"expected an object, got {type(found).__name__}", where)
     return found
 
-# %% ../nbs/35_datadesigner.ipynb #32457b30
-def _physical(path: Path) -> Iterator[bytes]:
-    "The lines of a file as Python's text mode tells them: UTF-8, and a carriage return ends one too"
+# %% ../nbs/35_datadesigner.ipynb #34675bfc
+def lines_of(path: Path, kind: Any = dict) -> Iterator[Any]:
+    "All lines of a file as `kind`, a Struct; raises Rejected if one of them is no object"
+    decode, n, seen = _decoder(kind), 0, False
     try:
         with open(path, "rb", buffering=1 << 17) as f:
             for line in f:
                 try: line.isascii() or line.decode()
                 except UnicodeDecodeError as e: raise Rejected("decode", f"not UTF-8 at byte {f.tell() - len(line) + e.start}") from None
-                if b"\r" in line: yield from re.split(rb"\r\n?|\n", line)
-                else: yield line
+                for text in re.split(rb"\r\n?|\n", line) if b"\r" in line else (line,):   # to Python's text mode, a carriage return ends a line too
+                    n += 1
+                    try: made = decode(text)
+                    except (msgspec.MsgspecError, RecursionError):
+                        if not (said := text.decode().strip()): continue
+                        made = typed(_json(said, f"line {n}"), kind)
+                    seen = True
+                    yield made
     except OSError as e: raise Rejected("open", f"cannot be read: {e.strerror}") from None
-
-def lines_of(path: Path, kind: Any = dict) -> Iterator[Any]:
-    "All lines of a file as `kind`, a Struct; raises Rejected if one of them is no object"
-    decode, seen = msgspec.json.Decoder(kind).decode, False
-    for n, line in enumerate(_physical(path), 1):
-        try: made = decode(line)
-        except (msgspec.MsgspecError, RecursionError):
-            if not (text := line.decode().strip()): continue
-            made = typed(_json(text, f"line {n}"), kind)
-        seen = True
-        yield made
     if not seen: raise Rejected("open", "the file is empty")
+
+@cache
+def _decoder(kind: Any) -> Callable[[bytes], Any]: return msgspec.json.Decoder(kind).decode
 
 # %% ../nbs/35_datadesigner.ipynb #34b008d3
 def words(value: Any) -> str | None: return value if value is None or isinstance(value, str) else str(value)
@@ -163,13 +167,15 @@ class ClaudeLine(msgspec.Struct, gc=False):
     gitBranch: Any = None
     version: Any = None
 
-# %% ../nbs/35_datadesigner.ipynb #133cedfa
+# %% ../nbs/35_datadesigner.ipynb #66e42148
 def _claude_user(content: Any) -> list[dict[str, Any]]:
     if isinstance(content, dict) and content.get("type") == "tool_result": content = [content]
     if not isinstance(content, list): return [message("user", content)]
-    results = [b for b in content if isinstance(b, dict) and b.get("type") == "tool_result"]
-    said = [] if len(results) == len(content) else [_claude_block(b) for b in content if not (isinstance(b, dict) and b.get("type") == "tool_result")]
-    return ([message("user", said)] if said else []) + [_claude_result(b) for b in results]
+    said, results = [], []
+    for b in content:
+        if isinstance(b, dict) and b.get("type") == "tool_result": results.append(_claude_result(b))
+        else: said.append(_claude_block(b))
+    return [message("user", said), *results] if said else results
 
 def _claude_result(b: dict[str, Any]) -> dict[str, Any]: return message("tool", b.get("content"), answers=needed(b.get("tool_use_id"), "tool_use_id"))
 
@@ -190,7 +196,7 @@ def _claude_assistant(content: Any) -> list[dict[str, Any]]:
 def _claude_index(root: Path) -> dict[str, dict[str, Any]]:
     "The entries of all sessions-index.json below `root`, by session"
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted(root.rglob("sessions-index.json")):
+    for path in _named(root, "sessions-index.json"):
         text = _text(path)
         try: entries = _json(text, "$").get("entries")
         except Rejected as e:
@@ -199,46 +205,29 @@ def _claude_index(root: Path) -> dict[str, dict[str, Any]]:
         found.update({e["sessionId"]: e for e in entries if isinstance(e, dict) and isinstance(e.get("sessionId"), str)} if isinstance(entries, list) else {})
     return found
 
-# %% ../nbs/35_datadesigner.ipynb #fbcd9dbb
-class _ClaudeFacts:
-    "What the lines of a session tell of the whole"
-    def __init__(self) -> None:
-        self.kinds, self.versions, self.times = set[str](), set[str](), list[Any]()
-        self.id: str | None = None
-        self.agent: str | None = None
-        self.cwd: str | None = None
-        self.branch: str | None = None
-        self.sidechain = False
-
-    def add(self, r: ClaudeLine) -> None:
-        self.times.append(r.timestamp)
-        self.kinds.add(str(r.type))
-        if r.version: self.versions.add(str(r.version))
-        if r.isSidechain: self.sidechain = True
-        if r.agentId and not self.agent: self.agent = words(r.agentId)
-        if not (self.id and self.cwd and self.branch): self._learn(r)
-
-    def _learn(self, r: ClaudeLine) -> None:
-        if not self.id: self.id = words(r.sessionId)
-        if not self.cwd: self.cwd = words(r.cwd)
-        if not self.branch: self.branch = words(r.gitBranch)
-
+# %% ../nbs/35_datadesigner.ipynb #4c1ff7db
 def claude_code(path: Path, folder: Folder) -> Messages:
     "The messages and the row of a session of Claude Code"
-    seen = _ClaudeFacts()
+    times, kinds, versions, sidechain = list[Any](), set[str](), set[str](), False
+    id = agent = cwd = branch = None
     for r in lines_of(path, ClaudeLine):
-        seen.add(r)
+        times.append(r.timestamp)
+        kinds.add(str(r.type))
+        if r.version: versions.add(str(r.version))
+        if r.isSidechain: sidechain = True
+        if r.agentId: agent = agent or words(r.agentId)
+        if not (id and cwd and branch): id, cwd, branch = id or words(r.sessionId), cwd or words(r.cwd), branch or words(r.gitBranch)
         if r.type == "assistant": read = _claude_assistant
         elif r.type == "user": read = _claude_user
         else: continue
         if not isinstance(r.message, ClaudeMessage): raise Rejected("fields", f"a row of type {r.type} without a message")
         yield from read(r.message.content)
-    id, (began, ended) = seen.id or path.stem, extent(seen.times)
+    id, (began, ended) = id or path.stem, extent(times)
     known = folder.claude.get(id, {})
-    meta = {"record_count": len(seen.times), "record_types": sorted(seen.kinds),
-            **_some(claude_versions=sorted(seen.versions), summary=words(known.get("summary")) or None, first_prompt=words(known.get("firstPrompt")) or None)}
-    return row("claude_code", path, f"{id}:{seen.agent}" if seen.agent else id, meta, root_session_id=id, agent_id=seen.agent, is_sidechain=seen.sidechain,
-               cwd=seen.cwd, project_path=words(known.get("projectPath")) or seen.cwd, git_branch=seen.branch, started_at=began, ended_at=ended)
+    meta = {"record_count": len(times), "record_types": sorted(kinds),
+            **_some(claude_versions=sorted(versions), summary=words(known.get("summary")) or None, first_prompt=words(known.get("firstPrompt")) or None)}
+    return row("claude_code", path, f"{id}:{agent}" if agent else id, meta, root_session_id=id, agent_id=agent, is_sidechain=sidechain,
+               cwd=cwd, project_path=words(known.get("projectPath")) or cwd, git_branch=branch, started_at=began, ended_at=ended)
 
 # %% ../nbs/35_datadesigner.ipynb #7e04b10c
 class CodexPayload(msgspec.Struct, gc=False):
@@ -307,7 +296,7 @@ def codex(path: Path, folder: Folder) -> Messages:
     meta = {"record_count": count, "record_types": sorted(types), "response_item_types": sorted(kinds), **_some(**facts, unattached_reasoning=pending)}
     return row("codex", path, id, meta, cwd=cwd, project_path=cwd, git_branch=words(session.git_branch), started_at=words(session.timestamp) or began, ended_at=ended)
 
-# %% ../nbs/35_datadesigner.ipynb #857b3ef6
+# %% ../nbs/35_datadesigner.ipynb #bcbeb25b
 def _plain_content(content: Any) -> Any:
     "Content of Hermes and Pi: nothing is an empty text, data is JSON text"
     return "" if content is None else content if isinstance(content, str | list) else json.dumps(content, sort_keys=True)
@@ -331,7 +320,7 @@ def _unique(values: Iterable[Any]) -> list[Any]: return list(dict.fromkeys(v for
 def _hermes_index(root: Path) -> dict[str, dict[str, Any]]:
     "What every sessions.json below `root` says, by session"
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted(root.rglob("sessions.json")):
+    for path in _named(root, "sessions.json"):
         text = _text(path)
         try: entries = _json(text, "$")
         except Rejected: continue

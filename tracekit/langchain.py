@@ -58,18 +58,19 @@ RETRIEVER = "langchain_retriever"
 def call_of(tool: Any, given: Any, id: Any) -> dict[str, Any]:
     return {"tool_name": shown(tool), "parameters": {"input": given} if given else {}, "call_id": shown(id)}
 
-# %% ../nbs/05_langchain.ipynb #eaacd535
+# %% ../nbs/05_langchain.ipynb #11eed8fd
 def flat_spans(record: Any) -> Iterator[Span]:
-    "The spans in one record: itself, or those of a trace or of a batch; raises Rejected if it is none of these"
+    "The spans in one record: those of a trace or of a batch, and itself if it is one; raises Rejected if it is none of these"
     if not isinstance(record, Span):
         if not isinstance(record, Mapping): raise Rejected("fields", f"expected a span, a trace or a batch (an object), got {type(record).__name__}")
         record = typed(dict(record), Span)
-    if (inside := record.traces if record.spans is None else record.spans) is not None:
-        for inner in inside:
-            if inner.metadata is None: inner.metadata = record.metadata
-            yield from flat_spans(inner)
-        return
-    if record.span_id is None and record.attributes is None: raise Rejected("fields", "no span, trace or batch: it has none of span_id, attributes, spans, traces")
+    inside = [*(record.spans or ()), *(record.traces or ())]
+    for inner in inside:
+        if inner.metadata is None: inner.metadata = record.metadata
+        yield from flat_spans(inner)
+    if record.span_id is None and (inside or not record.attributes):
+        if record.spans is not None or record.traces is not None: return   # a trace or a batch, and no span itself
+        if record.attributes is None: raise Rejected("fields", "no span, trace or batch: it has none of span_id, attributes, spans, traces")
     for name in ("span_id", "trace_id", "parent_span_id"):
         if type(id := getattr(record, name)) is not str: setattr(record, name, text_or_none(id))
     yield record

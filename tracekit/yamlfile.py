@@ -150,14 +150,20 @@ def _measure(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
 
 def _line(node: Any) -> int: return int(node.start_mark.line) + 1
 
-# %% ../nbs/25_yamlfile.ipynb #e442f1e9
+# %% ../nbs/25_yamlfile.ipynb #65f37d6c
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "timestamp")}
 _SCALARS = yaml.constructor.SafeConstructor()
 
+def _text(node: Any) -> str:
+    "The text of a scalar. JSON may spell a character as two halves (a surrogate pair); one half alone is refused"
+    text: str = node.value
+    try: return text.encode("utf-16", "surrogatepass").decode("utf-16") if not text.isascii() else text
+    except UnicodeDecodeError: raise _Trouble(_line(node), f"{node.value!r:.80} holds half of a surrogate pair, which is no character", "write the character itself") from None
+
 def _scalar(node: Any) -> Any:
     "The value of a scalar"
-    if node.tag == _TAG + "str": return node.value
+    if node.tag == _TAG + "str": return _text(node)
     if node.tag not in _PLAIN:
         raise _Trouble(_line(node), f"the tag {node.tag.replace(_TAG, '!!'):.80} is refused", "write plain YAML")
     if len(node.value) > 100: raise _Trouble(_line(node), "a number of more than 100 digits is refused", "put it in quotes")
@@ -173,7 +179,7 @@ def _pairs(node: Any) -> dict[str, tuple[int, Any]]:
             more = [
                 p for n in (value.value if isinstance(value, yaml.SequenceNode) else [value]) for p in _merged(n).items()
             ]
-        elif isinstance(key, yaml.ScalarNode) and key.tag == _TAG + "str": more = [(key.value, (_line(key), value))]
+        elif isinstance(key, yaml.ScalarNode) and key.tag == _TAG + "str": more = [(_text(key), (_line(key), value))]
         else: raise _Trouble(_line(key), "a key must be text", "put it in quotes")
         for name, pair in more:
             if name in found:

@@ -139,14 +139,16 @@ def _run(spans: list[NoveumSpan], context: Context) -> Run:
         context.shared["run"] = spans, Run(spans)
     return context.shared["run"][1]
 
-# %% ../../nbs/formats/10_langchain_spans.ipynb #32c235a0
+# %% ../../nbs/formats/10_langchain_spans.ipynb #7da20fab
 @langchain.part
 def sessions(records: list[NoveumSpan]) -> list[list[NoveumSpan]]:
     "The spans of all records, trace by trace; a record without any stands by itself"
     found: list[NoveumSpan] = []
     strays: list[list[NoveumSpan]] = []
     for record in records:
-        for trace in record.traces if record.traces is not None else [record]:
+        traces = record.traces or []
+        if traces: record.traces = None
+        for trace in [*traces, *([record] if not traces or record.span_id is not None or record.spans is not None else [])]:
             for span in trace.spans or (): _inherit(span, trace)
             try: found.extend(flat_spans(trace))  # type: ignore[arg-type]
             except Rejected: strays.append([trace])
@@ -162,7 +164,7 @@ def _inherit(span: NoveumSpan, trace: NoveumSpan) -> None:
 def sniff(keys: set[str], record: Any) -> bool:
     if not isinstance(record, dict): return False
     inner = next((record[name] for name in ("traces", "spans") if isinstance(record.get(name), list)), None)
-    if inner is not None: return any(sniff(set(), one) for one in inner[:5])
+    if inner and any(sniff(set(), one) for one in inner[:5]): return True
     attrs, sdk = record.get("attributes"), record.get("sdk")
     telling = isinstance(attrs, dict) and any(name in attrs for name in ("langchain.run_id", "noveum.project", "chain.name", "tool.name"))
     return "span_id" in record and (telling or isinstance(sdk, dict) and str(sdk.get("name")).startswith("noveum"))
