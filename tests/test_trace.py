@@ -342,6 +342,19 @@ def test_no_trace_at_all(given):
     assert type(caught.value) is SchemaError
 
 
+def test_what_is_too_deep_to_be_written_is_told():
+    "As a SchemaError, and by validate as a finding; what is less deep is written"
+    for levels, sound in ((100, True), (300, False), (400, False)):
+        deep = 1
+        for n in range(levels): deep = [deep] if n % 2 else {"x": deep}
+        item = {"type": "message", "id": "m", "role": "user", "status": "completed", "content": [], "usage": deep}
+        trace = Trace(items=[item])
+        if sound: assert trace.model_dump(mode="json")["items"][0]["usage"] == deep and trace.model_dump_json()
+        else:
+            with pytest.raises(SchemaError, match="nested too deeply"): trace.model_dump(mode="json")
+            assert [what for what, _ in row_findings(json.dumps({"trace": {"items": [item]}}).encode())] == ["a value holds itself, or is nested too deeply: more than some 250 levels"]
+
+
 def test_keys_keep_their_order():
     "The full dump has the schema's fields in the schema's order, then what was kept"
     dumped = Trace(items=[Message(turn_idx=1, content=[], role="user", status="completed", id="m")], metadata=TraceMetadata(model="m")).model_dump(mode="json")

@@ -343,7 +343,7 @@ def link_findings(trace: Trace) -> Iterator[tuple[str, str]]:
                 )
             answered[item.call_id] = n
 
-# %% ../nbs/30_dataset.ipynb #f831c761
+# %% ../nbs/30_dataset.ipynb #cb226e3f
 def difference(given: Any, canonical: Any, path: str = "trace") -> str:
     "Where plain data first differs from its canonical full form; empty if it does not"
     if isinstance(given, dict) and isinstance(canonical, dict):
@@ -380,7 +380,11 @@ def row_findings(text: bytes, column: str = "trace") -> Iterator[tuple[str, str]
         yield from ((what, "see the trace format") for what in str(e).splitlines())
         return
     yield from link_findings(trace)
-    if found := difference(row[column], trace.model_dump(mode="json")):
+    try: full = trace.model_dump(mode="json")
+    except SchemaError as e:
+        yield str(e), "keep what is that deep as JSON text"
+        return
+    if found := difference(row[column], full):
         yield f"{_FORM}: {found}", 'write trace.model_dump(mode="json")'
     if any(end in text for end in (b"\xe2\x80\xa8", b"\xe2\x80\xa9", b"\xc2\x85")):
         yield "a raw line separator (U+2028, U+2029 or U+0085) inside a string", "write it as an escape"

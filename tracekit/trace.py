@@ -577,11 +577,15 @@ def _event_items(e: Any) -> Iterator[Any]:
                 id=e.call_id, call_id=e.call_id, output=e.result, status=FunctionCallOutputStatusEnum.completed
             )
 
-# %% ../nbs/01_trace.ipynb #cba4d932
+# %% ../nbs/01_trace.ipynb #60eb36f2
 class Canonical:
     "A trace in canonical full form"
-    if TYPE_CHECKING:
-        def model_dump(self, **kwargs: Any) -> dict[str, Any]: ...
+    def model_dump(self, **kwargs: Any) -> dict[str, Any]:
+        "The canonical full form; raises SchemaError if a value cannot be written because of its depth"
+        try: return super().model_dump(**kwargs)  # type: ignore[misc, no-any-return]
+        except ValueError as e:
+            if "Circular reference" not in str(e): raise   # which is what pydantic says of depth too
+            raise SchemaError("a value holds itself, or is nested too deeply: more than some 250 levels") from None
 
     def model_dump_json(self, *, indent: int | None = None, **kwargs: Any) -> str:
         "The canonical full form as JSON text, numbers spelled as in a dataset; keywords as for model_dump"
