@@ -8,16 +8,17 @@ from __future__ import annotations
 # %% auto #0
 __all__ = ['ENGINES', 'TRIES', 'Died', 'Engine', 'cores', 'Pool', 'Ray', 'named_engine', 'ordered']
 
-# %% ../nbs/38_engine.ipynb #f0fde464
+# %% ../nbs/38_engine.ipynb #391040d7
 import faulthandler
 import logging
+import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -59,12 +60,13 @@ def _ended(code: int) -> str:
     try: return f"signal {-code} ({signal.Signals(-code).name})"
     except ValueError: return f"signal {-code}"
 
-# %% ../nbs/38_engine.ipynb #5357b551
+# %% ../nbs/38_engine.ipynb #a59f2aa5
 class Pool:
     "Processes on this machine; `prepare` is called first in each"
     def __init__(self, workers: int = 0, prepare: Callable[[], None] | None = None):
         self.workers, self._prepare, self._closed = workers or cores(), prepare, False
-        self._threads, self._processes, self._working, self._idle = ThreadPoolExecutor(self.workers), set[Any](), set[Any](), SimpleQueue[Any]()
+        self._threads, self._working, self._idle = ThreadPoolExecutor(self.workers), set[Any](), SimpleQueue[Any]()
+        self._processes: dict[Any, Any] = {}   # each with the future of its id
         for _ in range(self.workers): self._idle.put(None)   # a process that is not started yet
         self._starting = threading.Lock()   # one at a time: else one inherits the pipe that tells the end of another
 
@@ -93,21 +95,30 @@ class Pool:
         from pebble import ProcessPool
         with self._starting:
             if self._closed: raise CancelledError
-            self._processes.add(process := ProcessPool(max_workers=1, initializer=_begin, initargs=(os.getpid(), self._prepare)))
+            process = ProcessPool(max_workers=1, initializer=_begin, initargs=(os.getpid(), self._prepare))
+            self._processes[process] = Future[int]()
             if not process.active: raise BrokenProcessPool   # asking starts it
+            self._processes[process] = process.schedule(os.getpid)
             return process
 
     def _end(self, processes: list[Any]) -> None:
         for process in processes:
-            self._processes.discard(process)
+            self._processes.pop(process, None)
             process.stop()
         for process in processes: process.join()
 
     def close(self) -> None:
-        self._closed = True
+        self._closed, processes = True, dict(self._processes)
         self._threads.shutdown(wait=False, cancel_futures=True)
+        for process in processes: process.stop()
+        ids = set() if self._working else {id.result() for id in processes.values() if id.done()}
         for future in list(self._working): future.cancel()
-        self._end(list(self._processes))
+        idle = [child for child in multiprocessing.active_children() if child.pid in ids]
+        for child in idle: child.kill()
+        for child in idle: child.join()
+        ending = threading.Thread(target=self._end, args=(list(processes),), daemon=True)
+        ending.start()
+        if len(idle) < len(processes): ending.join()   # when this returns, nothing works any more
 
 # %% ../nbs/38_engine.ipynb #07a413f1
 def _there(function: Callable[[Any], Any], folder: str, limit: float | None, item: Any) -> Any:
