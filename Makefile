@@ -2,7 +2,7 @@
 # make test   set up with the development tools, run every check
 # make lab    open the book in JupyterLab          make docs   build the site (needs Quarto)
 # make bench  measure speed and memory             make export  notebooks -> package, README, llms.txt, clean
-# make trust  the long form of the tests of promises (hours); its figures go to the page Guarantees
+# make trust  the long form of the tests of promises (an hour or two); its figures go to the page Guarantees
 # make browser  Chromium and axe-core for the tests of the viewers, if they are missing
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)

@@ -111,7 +111,7 @@ def fuzzed(options):
     share = max(50, min(5000, each))
     tasks = [(name, share, options.seed + n, False) for n in range(max(1, round(each / share))) for name in fuzz.formats()]
     tasks += [(name, max(2, each // 60), options.seed, True) for name in fuzz.formats()]
-    tasks += [(what, max(20, min(2000, each // 20)), options.seed + n, False) for what in fuzz.OTHERWISE for n in range(3)]
+    tasks += [(what, max(20, min(2000, each // 20)), options.seed + n, False) for what in fuzz.OTHERWISE for n in range(8)]
     counts, seen, failures = Counter(), Counter(), []
     with multiprocessing.get_context("fork").Pool(options.workers) as pool:
         for done, (name, count, found, wrong) in enumerate(pool.imap_unordered(fuzz_share, tasks), 1):
