@@ -11,6 +11,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -408,3 +409,16 @@ def test_without_ray(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     said = command("convert", SAMPLE, "-o", tmp_path/"out", "--engine", "ray")
     assert said.exit_code == 1 and "pip install 'tracekit[ray]'" in said.output
+
+
+@pytest.mark.parametrize("said", ["cancelled", "failed", "nothing"])
+def test_a_pool_closes_though_a_process_never_said_its_id(said):
+    "Its process is ended the slow way, and nothing is raised"
+    before, pool = set(multiprocessing.active_children()), Pool(1)
+    assert pool.result(pool.send(abs, -3)) == 3
+    [process] = pool._processes
+    pool._processes[process] = id = Future()
+    if said == "cancelled": id.cancel()
+    if said == "failed": id.set_exception(OSError("gone"))
+    pool.close()
+    assert set(multiprocessing.active_children()) <= before

@@ -60,7 +60,7 @@ def _ended(code: int) -> str:
     try: return f"signal {-code} ({signal.Signals(-code).name})"
     except ValueError: return f"signal {-code}"
 
-# %% ../nbs/38_engine.ipynb #a59f2aa5
+# %% ../nbs/38_engine.ipynb #db337bb3
 class Pool:
     "Processes on this machine; `prepare` is called first in each"
     def __init__(self, workers: int = 0, prepare: Callable[[], None] | None = None):
@@ -111,7 +111,7 @@ class Pool:
         self._closed, processes = True, dict(self._processes)
         self._threads.shutdown(wait=False, cancel_futures=True)
         for process in processes: process.stop()
-        ids = set() if self._working else {id.result() for id in processes.values() if id.done()}
+        ids = set() if self._working else {id.result() for id in processes.values() if id.done() and not (id.cancelled() or id.exception())}
         for future in list(self._working): future.cancel()
         idle = [child for child in multiprocessing.active_children() if child.pid in ids]
         for child in idle: child.kill()
