@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 # %% auto #0
-__all__ = ['PART', 'SPOOLED', 'LARGEST', 'ALONE', 'Span', 'Part', 'Deaths', 'folded', 'logs_of', 'home_of', 'inner_files',
-           'file_of', 'label', 'too_large', 'untyped', 'first_records', 'recognised', 'spans_of', 'opened', 'plan',
-           'parts_of', 'fingerprint']
+__all__ = ['PART', 'PARTS', 'SPOOLED', 'LARGEST', 'ALONE', 'Span', 'Part', 'Deaths', 'part_size', 'folded', 'logs_of', 'home_of',
+           'inner_files', 'file_of', 'label', 'too_large', 'untyped', 'first_records', 'recognised', 'spans_of',
+           'opened', 'plan', 'parts_of', 'fingerprint']
 
 # %% ../nbs/37_plan.ipynb #c842c40a
 import hashlib
@@ -30,9 +30,7 @@ from .logs import Log, Partial, expand, fetch, find_logs, listed, stated
 from .remote import Remote, Seen
 from .source import WINDOW, InputError, Layout, Rejected, after_loose, exact, is_log, layout, packing, plain_path, second_chance, strict, typed
 
-# %% ../nbs/37_plan.ipynb #87fc17b0
-PART = 8 << 20   # bytes of input in one part
-
+# %% ../nbs/37_plan.ipynb #507a26bb
 @dataclass(frozen=True)
 class Span:
     "The records that begin in bytes start to stop of a file; the whole file if `form` is None"
@@ -58,6 +56,14 @@ class Deaths:
     place: tuple[int, int] | None = None
     count: int = 1
     fatal: tuple[tuple[tuple[int, int], str], ...] = ()
+
+# %% ../nbs/37_plan.ipynb #b977e21c
+PART = 8 << 20   # bytes of input in one part, at least
+PARTS = 32       # of larger inputs so many are made, until a part has four times that size
+
+def part_size(total: int) -> int:
+    "Bytes in one part of an input of `total` bytes"
+    return min(max(PART, total // PARTS), 4 * PART)
 
 # %% ../nbs/37_plan.ipynb #d42ed310
 def folded(paths: Sequence[str]) -> list[str]:
@@ -178,23 +184,24 @@ def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
     return detect(keys, None, log.path)
 
-# %% ../nbs/37_plan.ipynb #955bbdc9
+# %% ../nbs/37_plan.ipynb #8d6fcd1a
 def _size(path: str, seen: Seen | None) -> int:
     "The bytes of a file, as it is kept; those of a part if they are not known"
     if path == "-" or "://" in path: return PART if seen is None or seen.size is None else seen.size
     try: return os.stat(path).st_size
     except OSError: return 0
 
-def spans_of(path: str, format: str = "auto", seen: Seen | None = None, at: str | None = None) -> Iterator[tuple[Span, int]]:
-    "A file as spans with their sizes, cut where records begin; a session is never cut. `seen` is what a listing told of it, `at` where it was unpacked"
+def spans_of(path: str, format: str = "auto", seen: Seen | None = None, at: str | None = None, most: int = 0) -> Iterator[tuple[Span, int]]:
+    "A file as spans with their sizes, cut where records begin, every `most` bytes; a session is never cut. `seen` is what a listing told of it, `at` where it was unpacked"
+    most = most or PART
     size = _size(at or path, None if at else seen)
-    if packing(path) and not at: yield Span(path, seen=seen), min(8 * size, PART)
-    elif size <= PART or path == "-" or "::" in path and not at or "://" not in path and not os.access(at or path, os.R_OK): yield Span(path, seen=seen, at=at), size
+    if packing(path) and not at: yield Span(path, seen=seen), min(8 * size, most)
+    elif size <= most or path == "-" or "::" in path and not at or "://" not in path and not os.access(at or path, os.R_OK): yield Span(path, seen=seen, at=at), size
     elif "://" in path and not at: yield from _cut_remote(path, seen, format)
     else:
-        with Log(path, seen, at) as log: yield from _cut(path, log, format)
+        with Log(path, seen, at) as log: yield from _cut(path, log, format, most)
 
-def _cut(path: str, log: Log, format: str) -> Iterator[tuple[Span, int]]:
+def _cut(path: str, log: Log, format: str, most: int) -> Iterator[tuple[Span, int]]:
     form = layout(log.data, path, *record_members())
     start, size = form.start, len(log.data)
     unders = {u for f in load_formats().values() if f.session for u in f.under}
@@ -202,7 +209,7 @@ def _cut(path: str, log: Log, format: str) -> Iterator[tuple[Span, int]]:
         yield Span(path, seen=log.seen, at=log.at), size
         return
     while start < size:
-        stop = _next_start(log.data, form, start + PART)
+        stop = _next_start(log.data, form, start + most)
         yield Span(path, start, stop, form, log.seen, at=log.at), stop - start
         start = stop
 
@@ -281,17 +288,18 @@ def _beside(folder: str) -> list[tuple[str, Seen | None]]:
         if seen := stated(os.path.join(folder, name)): files[name] = seen
     return [(plain_path(os.path.basename(name)), files[name]) for name in sorted(files)]
 
-# %% ../nbs/37_plan.ipynb #7ba016a5
+# %% ../nbs/37_plan.ipynb #c35ac976
 ALONE = 8   # a packed file of so many parts that is more than a sixteenth of all is unpacked first
 
 def plan(inputs: Iterable[str | Path], format: str = "auto", folder: Path | None = None) -> list[Part]:
-    "All inputs (files, folders, globs, addresses) as parts of about `PART` bytes, in a fixed order; a packed file that all would wait for is unpacked into `folder`"
+    "All inputs (files, folders, globs, addresses) as parts of about `part_size` bytes, in a fixed order; a packed file that all would wait for is unpacked into `folder`"
     logs = find_logs(inputs)
     sizes = {path: _size(path, logs[path]) for path in folded(list(logs))}
-    most = max(ALONE * PART, sum(sizes.values()) / 16) if folder else sys.maxsize
+    total = sum(sizes.values())
+    most, packed = part_size(total), max(ALONE * PART, total / 16) if folder else sys.maxsize
     spans: list[tuple[Span, int]] = []
     for path, size in sizes.items():
-        try: spans += spans_of(path, format, logs[path], _unpacked(path, logs[path], folder) if folder and size > most else None)
+        try: spans += spans_of(path, format, logs[path], _unpacked(path, logs[path], folder) if folder and size > packed else None, most)
         except (InputError, OSError): spans.append((Span(path, seen=logs[path]), 0))   # whoever converts it will say what is wrong
     return parts_of(spans)
 
@@ -305,12 +313,13 @@ def _unpacked(path: str, seen: Seen | None, folder: Path) -> str | None:
     return str(at)
 
 def parts_of(found: Iterable[tuple[Span, int]]) -> list[Part]:
-    "Spans, each with its size, as parts of about `PART` bytes"
-    parts: list[Part] = []
+    "Spans, each with its size, as parts of about `part_size` bytes"
+    found = list(found)
+    most, parts = part_size(sum(size for _, size in found)), list[Part]()
     spans: list[Span] = []
     total = 0
     for span, size in found:
-        if spans and total + size > PART:
+        if spans and total + size > most:
             parts.append(Part(len(parts), tuple(spans), total))
             spans, total = [], 0
         spans.append(span)
