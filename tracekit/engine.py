@@ -120,7 +120,7 @@ class Pool:
         ending.start()
         if len(idle) < len(processes): ending.join()   # when this returns, nothing works any more
 
-# %% ../nbs/38_engine.ipynb #07a413f1
+# %% ../nbs/38_engine.ipynb #102541c7
 def _there(function: Callable[[Any], Any], folder: str, limit: float | None, item: Any) -> Any:
     "Work on an item as a Ray task"
     if os.path.isdir(folder): os.chdir(folder)
@@ -139,12 +139,10 @@ class Ray:
         if self._own: ray.init(log_to_driver=False, logging_level=logging.ERROR)
         self.workers = workers or int(ray.cluster_resources().get("CPU", 1))
         self._task: Any = ray.remote(max_retries=0)(_there)
-        self._function: tuple[Any, Any] = None, None
         self._sent = set[Any]()
 
     def send(self, function: Callable[[Any], Any], item: Any, limit: float | None = None) -> Any:
-        if self._function[0] is not function: self._function = function, self._ray.put(function)   # it travels once
-        self._sent.add(ref := self._task.remote(self._function[1], os.getcwd(), limit, item))
+        self._sent.add(ref := self._task.remote(function, os.getcwd(), limit, item))
         return ref, time.monotonic(), limit
 
     def result(self, sent: Any) -> Any:
