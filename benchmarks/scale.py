@@ -3,7 +3,7 @@
     python benchmarks/scale.py [--part workers engines memory cluster files] [--mb 1000] [--sizes 100 1000] [--rounds 3] [--json FILE]
 
 The input is a real tau2-bench log repeated with fresh ids (see benchmarks/convert.py). Each way runs in a process of its own, turn by turn, and has converted
-the log once before it is measured. The figures are ratios of wall times, or counts:
+the log once before it is measured. The figures are ratios of wall times (the median of the ratios in each round), or counts:
 
     workers   one process against two
     engines   the process pool against Ray, both with two workers and already started
@@ -55,7 +55,9 @@ def way(log: str, out: str, how: str) -> None:
         start = time.perf_counter() - began
     peak, stop = {}, threading.Event()
     if look: threading.Thread(target=single.watch, args=(peak, stop), daemon=True).start()
-    for _ in range(1 if look else 2): seconds, digest = timed(Path(log), Path(out), **given)
+    for _ in range(1 if look else 2):
+        os.sync()   # what was written before is not to be paid for now
+        seconds, digest = timed(Path(log), Path(out), **given)
     stop.set()
     assert not left_over(Path(out)), left_over(Path(out))
     own = str(os.getpid())
@@ -69,23 +71,25 @@ def alone(log: Path, folder: Path, **how) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compared(log: Path, folder: Path, ways: dict[str, dict], rounds: int) -> tuple[dict[str, float], float]:
-    "The median seconds of each way, and of the start of an engine; all must give the same bytes"
+def compared(log: Path, folder: Path, ways: dict[str, dict], rounds: int) -> tuple[dict[str, float], float, float]:
+    "The median seconds of each of two ways, the median of how much longer the first took in each round, and the start of an engine; both must give the same bytes"
     found = {name: [] for name in ways}
     for _ in range(rounds):
         for name, how in ways.items(): found[name].append(alone(log, folder, **how))
     assert len({one["digest"] for ones in found.values() for one in ones}) == 1, "the ways differ in their bytes"
-    return {name: statistics.median(one["seconds"] for one in ones) for name, ones in found.items()}, max(one["start"] for ones in found.values() for one in ones)
+    seconds = {name: [one["seconds"] for one in ones] for name, ones in found.items()}
+    ratio = statistics.median(a / b for a, b in zip(*seconds.values()))
+    return {name: statistics.median(ones) for name, ones in seconds.items()}, ratio, max(one["start"] for ones in found.values() for one in ones)
 
 
 def workers(log: Path, folder: Path, rounds: int) -> dict:
-    found, _ = compared(log, folder, {"one worker": {}, "two workers": {"workers": 2}}, rounds)
-    return {**found, "two workers, times one": found["one worker"] / found["two workers"]}
+    found, ratio, _ = compared(log, folder, {"one worker": {}, "two workers": {"workers": 2}}, rounds)
+    return {**found, "two workers, times one": ratio}
 
 
 def engines(log: Path, folder: Path, rounds: int) -> dict:
-    found, start = compared(log, folder, {"pool of two": {"workers": 2}, "Ray, two processors": {"engine": "ray"}}, rounds)
-    return {**found, "Ray / pool": found["Ray, two processors"] / found["pool of two"], "start of Ray, s": start}
+    found, ratio, start = compared(log, folder, {"pool of two": {"workers": 2}, "Ray, two processors": {"engine": "ray"}}, rounds)
+    return {**found, "Ray / pool": 1 / ratio, "start of Ray, s": start}
 
 
 def memory(log: Path, folder: Path, rounds: int) -> dict:

@@ -88,6 +88,24 @@ def command(*arguments):
     return result
 
 
+# ---------------------------------------------------------------- the size of a part
+@pytest.mark.parametrize("many", [10, 45, 400])
+def test_parts_grow_with_the_input(tmp_path, small_parts, many):
+    "Small inputs have small parts, larger ones at least 32, and none has more than four times the smallest; small files are put together in the same way"
+    from tracekit.plan import PARTS, part_size, plan
+    least = 1 << 15
+    records = "".join(json.dumps({"id": f"c{n}", "messages": [{"role": "user", "content": "question " * 100}, {"role": "assistant", "content": "answer"}]}) + "\n" for n in range(many * 34))
+    (tmp_path/"log.jsonl").write_text(records)
+    (tmp_path/"files").mkdir()
+    for n, line in enumerate(records.splitlines()[::8]): (tmp_path/f"files/{n:05}.json").write_text(line)
+    for log in (tmp_path/"log.jsonl", tmp_path/"files"):
+        parts = plan([log])
+        total = sum(p.size for p in parts)
+        size = part_size(total)
+        assert size == min(max(least, total // PARTS), 4*least) and all(p.size <= size + 2000 for p in parts)
+        assert abs(len(parts) - total/size) <= 1 + len(parts)/20
+
+
 # ---------------------------------------------------------------- what dies
 @pytest.mark.parametrize("ending", ["jsonl", "json"])
 @pytest.mark.parametrize("workers", [2, 3])
