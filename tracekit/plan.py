@@ -184,7 +184,7 @@ def _detected(log: Log, form: Layout, keys: set[str]) -> Format:
     if unread and not keys: raise InputError(f"{log.path}: no record of it can be read; the first: {unread.cause}")
     return detect(keys, None, log.path)
 
-# %% ../nbs/37_plan.ipynb #8d6fcd1a
+# %% ../nbs/37_plan.ipynb #9375e10b
 def _size(path: str, seen: Seen | None) -> int:
     "The bytes of a file, as it is kept; those of a part if they are not known"
     if path == "-" or "://" in path: return PART if seen is None or seen.size is None else seen.size
@@ -192,9 +192,9 @@ def _size(path: str, seen: Seen | None) -> int:
     except OSError: return 0
 
 def spans_of(path: str, format: str = "auto", seen: Seen | None = None, at: str | None = None, most: int = 0) -> Iterator[tuple[Span, int]]:
-    "A file as spans with their sizes, cut where records begin, every `most` bytes; a session is never cut. `seen` is what a listing told of it, `at` where it was unpacked"
-    most = most or PART
+    "A file as spans with their sizes, cut where records begin, every `most` bytes (as if it were the only input, by default); a session is never cut. `seen` is what a listing told of it, `at` where it was unpacked"
     size = _size(at or path, None if at else seen)
+    most = most or part_size(size)
     if packing(path) and not at: yield Span(path, seen=seen), min(8 * size, most)
     elif size <= most or path == "-" or "::" in path and not at or "://" not in path and not os.access(at or path, os.R_OK): yield Span(path, seen=seen, at=at), size
     elif "://" in path and not at: yield from _cut_remote(path, seen, format)
